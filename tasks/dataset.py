@@ -1,0 +1,63 @@
+"""What a project's data looks like in memory, whatever it came from: rows, and pixels if images.
+
+`rows` is a frame with one row an example, features and target as columns, indexed by row id: the
+0-based position in the source, over all of its files in order. For images the columns describe the
+picture (`label`, `height`, `width`, `luminance`, `digest`, `part`) and `pixels` holds it, aligned by
+position, so that one suite language, one split and one report serve tables and images alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tasks.records import FileRecord
+
+DESCRIPTIVE = ("height", "width", "luminance", "digest", "part")
+"""Columns of an image data set that describe a picture and are never features."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples in memory.
+
+    Attributes:
+        rows: One row an example, indexed by row id (int64, unique, name `row`).
+        pixels: uint8 (n, height, width) or (n, height, width, 3), aligned with `rows`, or None.
+    """
+
+    rows: pd.DataFrame
+    pixels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, positions: np.ndarray) -> Dataset:
+        """The examples at `positions`: integers, or a mask of len(self) booleans."""
+        pixels = None if self.pixels is None else self.pixels[positions]
+        return Dataset(self.rows.iloc[positions], pixels)
+
+    def save(self, folder: Path) -> None:
+        """Writes `rows.parquet` and, for images, `pixels.npy` into an existing folder."""
+        self.rows.to_parquet(folder / "rows.parquet", compression="zstd")
+        if self.pixels is not None:
+            np.save(folder / "pixels.npy", self.pixels, allow_pickle=False)
+
+    @staticmethod
+    def load(folder: Path) -> Dataset:
+        """Reads what `save` wrote; pixels are mapped into memory, not copied."""
+        pixels = folder / "pixels.npy"
+        loaded = np.load(pixels, mmap_mode="c", allow_pickle=False) if pixels.exists() else None
+        return Dataset(pd.read_parquet(folder / "rows.parquet"), loaded)
+
+
+def place(row: int, files: tuple[FileRecord, ...]) -> str:
+    """Where row id `row` stands, for a message: `FILE row R`, counted from 1 without the header."""
+    for file in files:
+        if row < file.rows:
+            return f"{file.name} row {row + 1}"
+        row -= file.rows
+    return f"row {row + 1}"

@@ -1,0 +1,279 @@
+"""What steps hand to each other: small frozen records of paths, digests and counts.
+
+Frames, tensors and handles never travel between steps; a record says where they lie and what their
+bytes hash to. Every record is plain data: `to_json` and `from_json` are inverse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+T = typing.TypeVar("T")
+
+Status = Literal["ran", "reused"]
+Word = Literal["better", "indistinguishable", "worse", "undefined"]
+Outcome = Literal["registered", "rejected", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """How one step went: `status` says whether it ran, `why` says why it had to or did not."""
+
+    name: str
+    status: Status = "ran"
+    seconds: float = 0.0
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRecord:
+    """One input file: its name, data rows and the sha256 of its uncompressed content."""
+
+    name: str
+    rows: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One rule that was broken, by an expectation of the suite or by a check of ours."""
+
+    rule: str
+    severity: Literal["error", "warn"]
+    message: str
+    column: str | None = None
+    count: int | None = None
+    rows: tuple[int, ...] = ()
+    """Ids of the first offending rows, at most ten."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateRecord:
+    """What `validate` found. `folder` holds the accepted rows as a stored `Dataset`."""
+
+    step: Step
+    folder: Path
+    fingerprint: str
+    files: tuple[FileRecord, ...]
+    read: int
+    kept: int
+    quarantined: int
+    reasons: dict[str, int]
+    """Quarantined rows by reason."""
+    findings: tuple[Finding, ...]
+    """Warnings that were carried on; an error never leaves a record."""
+    expectations: int
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CleanRecord:
+    """What `clean` did. read = kept + dropped + quarantined, counted from the raw source on."""
+
+    step: Step
+    folder: Path
+    digest: str
+    read: int
+    kept: int
+    dropped: int
+    quarantined: int
+    operations: tuple[tuple[str, int], ...]
+    """Each operation in order, with the number of cells or rows that it changed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitRecord:
+    """Which row went where. `folder/parts.parquet` maps each row id to its part."""
+
+    step: Step
+    folder: Path
+    hash: str
+    """sha256 over (row id, part) in row order."""
+    train: int
+    validation: int
+    test: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One line of the training history."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_metric: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitRecord:
+    """A trained network. `folder` is the bundle that would be registered."""
+
+    step: Step
+    folder: Path
+    digest: str
+    """sha256 of the weights file."""
+    state_hash: str
+    """sha256 of everything that was fitted besides the weights; depends on train rows only."""
+    device: str
+    precision: str
+    parameters: int
+    best_epoch: int
+    train_seconds: float
+    stopped: str
+    """Why training ended: epochs, early, minutes."""
+    history: tuple[Epoch, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One rung on the test rows. `value` is the project's metric with its 95 % interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    note: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """The candidate against one rung; `difference` > 0 always means that the candidate is better."""
+
+    against: str
+    verdict: Word
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceScore:
+    """The candidate on the test rows where `column` has `value`."""
+
+    column: str
+    value: str
+    rows: int
+    score: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateResult:
+    """One criterion of the gate, with the numbers that decided it."""
+
+    criterion: str
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRecord:
+    """The ladder. `folder` holds `predictions.parquet`, and arrays that plots are drawn from."""
+
+    step: Step
+    folder: Path
+    metric: str
+    higher_is_better: bool
+    rows: int
+    scores: tuple[Score, ...]
+    verdicts: tuple[Verdict, ...]
+    slices: tuple[SliceScore, ...]
+    gate: tuple[GateResult, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether every criterion of the gate held."""
+        return all(result.passed for result in self.gate)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the gate refused; empty when it did not."""
+        return tuple(result.reason for result in self.gate if not result.passed)
+
+    def score(self, name: str) -> Score:
+        """The rung called `name`. Raises KeyError when the ladder has none."""
+        for score in self.scores:
+            if score.name == name:
+                return score
+        raise KeyError(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelVersion:
+    """One version in the registry. `folder` is its bundle, fetched, when it was asked for."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...] = ()
+    run_id: str | None = None
+    inputs: str | None = None
+    """Digest of everything that made it; the same inputs never make a second version."""
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRef:
+    """One MLflow run, by address: an argument wherever something is logged, never ambient state."""
+
+    uri: str
+    """Tracking URI of the store."""
+    experiment_id: str
+    run_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisterRecord:
+    """What `register` did."""
+
+    step: Step
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    model: ModelVersion | None
+
+
+def to_json(value: Any) -> Any:
+    """`value`, a record or a container of records, as plain JSON data."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """The record of type `kind` that `to_json` turned into `data`."""
+    return typing.cast(T, _read(kind, data))
+
+
+def _read(kind: Any, data: Any) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        inner = [arg for arg in args if arg is not type(None)]
+        return None if data is None else _read(inner[0], data)
+    if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
+        return tuple(_read(args[0], item) for item in data)
+    if origin is tuple:
+        return tuple(_read(arg, item) for arg, item in zip(args, data, strict=True))
+    if origin is dict:
+        return {key: _read(args[1], item) for key, item in data.items()}
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{f.name: _read(hints[f.name], data[f.name]) for f in dataclasses.fields(kind)})  # type: ignore[operator]
+    return kind(data) if kind in (Path, float) and data is not None else data
