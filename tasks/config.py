@@ -208,10 +208,10 @@ class Mlp(Strict):
     """Independent networks trained side by side; their mean is the prediction."""
     bins: int = Field(0, ge=0, le=256)
     """Piecewise-linear bins per number; 0 feeds the plain number."""
-    bin_width: int = Field(12, ge=1)
+    bin_width: int = Field(8, ge=1)
     """Outputs that each number's bins are mapped to."""
-    embedding: int = Field(16, ge=1)
-    """Largest width of a category's embedding."""
+    embedding: int = Field(8, ge=1)
+    """Width of a category's embedding."""
 
 
 class Cnn(Strict):

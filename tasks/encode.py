@@ -101,10 +101,10 @@ class Category:
 
     def encode(self, texts: pd.Series) -> np.ndarray:
         """Text (n,) to int64 codes (n,): 0 unknown, 1 missing, 2.. levels."""
-        codes = pd.Categorical(texts, categories=list(self.levels)).codes.astype(np.int64) + FIRST_LEVEL
-        codes[codes < FIRST_LEVEL] = UNKNOWN
+        found = pd.Index(self.levels, dtype="str").get_indexer(pd.Index(texts))
+        codes = np.where(found < 0, UNKNOWN, found + FIRST_LEVEL).astype(np.int64)
         codes[texts.isna().to_numpy()] = MISSING
-        return np.asarray(codes)
+        return codes
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

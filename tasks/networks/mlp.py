@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import NormalDist
 
 import torch
@@ -53,14 +54,12 @@ class Mlp(nn.Module):
             embedding if self.embed else 0
         )
         sizes = [width, *hidden]
-        self.hidden = nn.ModuleList(
-            MemberLinear(members, a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True)
-        )
+        self.hidden = nn.ModuleList(MemberLinear(members, a, b) for a, b in pairwise(sizes))
         self.output = MemberLinear(members, sizes[-1], spec.outputs)
         self.dropout = dropout
 
     def forward(self, numbers: Tensor, codes: Tensor | None = None) -> Tensor:
-        """numbers (batch, p) or images, codes (batch, q) -> (batch, outputs).
+        """Numbers (batch, p) or images, codes (batch, q) -> (batch, outputs).
 
         In training mode with several members: (members, batch, outputs).
         """
@@ -70,8 +69,8 @@ class Mlp(nn.Module):
             x = torch.cat([x, self.embed(codes)], dim=2)
         for layer in self.hidden:
             x = nn.functional.dropout(torch.relu(layer(x)), self.dropout, self.training)
-        x = self.output(x)
-        return x if self.training and self.members > 1 else x.mean(dim=0)
+        answers: Tensor = self.output(x)
+        return answers if self.training and self.members > 1 else answers.mean(dim=0)
 
 
 class MemberLinear(nn.Module):

@@ -31,7 +31,7 @@ class Neuron(nn.Module):
         self.register_buffer("starts", starts, persistent=False)
 
     def forward(self, numbers: Tensor, codes: Tensor | None = None) -> Tensor:
-        """numbers (batch, p) and codes (batch, q), or pixels (batch, c, h, w) -> (batch, outputs)."""
+        """Numbers (batch, p) and codes (batch, q), or pixels (batch, c, h, w) -> (batch, outputs)."""
         total: Tensor = self.sum(numbers.flatten(1))
         if codes is None or codes.shape[1] == 0:
             return total

@@ -1,0 +1,278 @@
+"""Step 4: learn from train rows, pick the best epoch on validation rows, never look at test rows."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from prefect import task
+from torch import Tensor, nn
+
+from tasks import metrics, parts, scoring, store, tracking, training
+from tasks.config import METRICS, Columns, Encode, Fit, Network, Operation
+from tasks.config import Task as Kind
+from tasks.dataset import Dataset
+from tasks.encode import Encoder, ImageInputs, Labels, Scale, TableInputs, feature_columns
+from tasks.errors import ConfigError, ResourceLimit, Unavailable
+from tasks.networks import count_parameters
+from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
+from tasks.training import Examples, Trained
+
+
+def fit_encoder(
+    train: Dataset, *, target: str, kind: Kind, columns: Columns, exclude: Sequence[str], encode: Encode
+) -> Encoder:
+    """Everything learned besides the weights, from train rows only.
+
+    Raises:
+        ConfigError: No column is left to learn from.
+        DataRejected: The target can't be scaled as asked.
+    """
+    goal = train.rows[target]
+    answer = Labels.fit(goal) if kind == "classification" else Scale.fit(goal, encode.target)
+    if train.pixels is not None:
+        return Encoder(ImageInputs.fit(train.pixels), answer)
+    numeric, categorical = feature_columns(train.rows, target=target, columns=columns, exclude=exclude)
+    if not numeric and not categorical:
+        raise ConfigError("no feature column is left after columns.drop", fix="drop fewer columns")
+    return Encoder(TableInputs.fit(train.rows, numeric, categorical, encode.numeric), answer)
+
+
+def encode_examples(data: Dataset, encoder: Encoder, target: str) -> Examples:
+    """Cleaned examples as tensors on the CPU."""
+    source: Any = data.rows if data.pixels is None else data.pixels
+    inputs = encoder.inputs.encode(source)
+    tensors = tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in inputs)
+    return Examples(tensors, torch.from_numpy(encoder.target.encode(data.rows[target])))
+
+
+def class_weights(labels: Labels, how: str) -> Tensor | None:
+    """Weight of each class in the loss: rows / (classes x rows of the class), or None for equal."""
+    if how == "none":
+        return None
+    counts = torch.tensor(labels.counts, dtype=torch.float32)
+    return counts.sum() / (len(counts) * counts)
+
+
+def make_loss(target: Labels | Scale, weights: Tensor | None) -> training.Loss:
+    """Cross-entropy over classes, or squared error of the standardised target; mean over members."""
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        if isinstance(target, Scale):
+            return nn.functional.mse_loss(outputs.squeeze(-1), targets.expand(outputs.shape[:-1]))
+        many = targets.expand(outputs.shape[:-1]).flatten()
+        weight = None if weights is None else weights.to(outputs.device)
+        return nn.functional.cross_entropy(outputs.flatten(0, -2), many, weight)
+
+    return loss
+
+
+def make_task(
+    encoder: Encoder, validation: pd.Series, settings: Fit, metric: str, kind: Kind
+) -> training.Task:
+    """Loss, validation metric in the target's own terms, and augmentation."""
+    truth = validation.to_numpy()
+    weights = (
+        class_weights(encoder.target, settings.class_weights) if isinstance(encoder.target, Labels) else None
+    )
+    shift = settings.augment.shift
+
+    def measured(outputs: Tensor) -> float:
+        return metrics.compute(metric, truth, scoring.decode(outputs.numpy(), encoder.target))
+
+    def shifted(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (training.shift_images(inputs[0], shift), *inputs[1:])
+
+    augments = shift > 0 and isinstance(encoder.inputs, ImageInputs)
+    return training.Task(
+        loss=make_loss(encoder.target, weights),
+        metric=measured,
+        higher_is_better=METRICS[kind][metric],
+        augment=shifted if augments else lambda inputs: inputs,
+    )
+
+
+def describe(
+    raw: Dataset,
+    network: Network,
+    clean: Sequence[Operation],
+    *,
+    kind: Kind,
+    target: str,
+    unused: Sequence[str],
+) -> scoring.Bundle:
+    """What the model is, in terms of the raw data that it takes."""
+    images = raw.pixels is not None
+    wanted = [name for name in raw.rows.columns if name not in unused]
+    return scoring.Bundle(
+        task=kind,
+        target=target,
+        network=network.model_dump(mode="json"),
+        columns=None
+        if images
+        else [{"name": n, "type": scoring.type_name(raw.rows[n].dtype)} for n in wanted],
+        image_shape=list(raw.pixels.shape[1:]) if raw.pixels is not None else None,
+        clean=[] if images else [operation.model_dump(mode="json") for operation in clean],
+        unused=sorted(unused),
+    )
+
+
+def gap_warning(history: Sequence[Epoch], best: int) -> tuple[str, ...]:
+    """A sentence about overfitting where the validation loss has left the train loss behind."""
+    chosen, last = history[best - 1], history[-1]
+    if last.validation_loss > 1.1 * chosen.validation_loss and last.train_loss < chosen.train_loss:
+        return (
+            f"overfitting after epoch {best}: validation loss rose from {chosen.validation_loss:.4g} to "
+            f"{last.validation_loss:.4g} while train loss fell; the weights of epoch {best} are kept",
+        )
+    return ()
+
+
+class _Live:
+    """Sends epochs to MLflow as they end, at most once a second.
+
+    A store that does not answer never stops the training: what could not be sent goes with a later
+    epoch, or is a warning at the end.
+    """
+
+    def __init__(self, run: RunRef | None) -> None:
+        self.run = run
+        self.waiting: list[Epoch] = []
+        self.sent_at = 0.0
+
+    def __call__(self, epoch: Epoch, _planned: int) -> None:
+        self.waiting.append(epoch)
+        if time.monotonic() - self.sent_at > 1.0:
+            self.send()
+
+    def send(self) -> tuple[str, ...]:
+        """Sends what waits; a sentence if that failed."""
+        if self.run is not None and self.waiting:
+            try:
+                tracking.log_epochs(self.run, self.waiting)
+            except Unavailable as error:
+                return (f"{len(self.waiting)} epochs are missing from MLflow's curves: {error.message}",)
+            finally:
+                self.sent_at = time.monotonic()
+        self.waiting.clear()
+        return ()
+
+
+@task(name="fit")
+def fit(
+    raw: ValidateRecord,
+    cleaned: CleanRecord,
+    split: SplitRecord,
+    *,
+    kind: Kind,
+    target: str,
+    columns: Columns,
+    exclude: tuple[str, ...],
+    clean: tuple[Operation, ...],
+    encode: Encode,
+    network: Network,
+    settings: Fit,
+    metric: str,
+    seed: int,
+    work: Path,
+    run: RunRef | None = None,
+) -> FitRecord:
+    """Trains a network on the train rows and writes its bundle.
+
+    Args:
+        raw: Accepted raw rows: the model's inputs are described in their terms.
+        cleaned: Cleaned rows.
+        split: Which of them are train and validation.
+        kind: regression or classification.
+        target: Column to predict.
+        columns: How columns are read.
+        exclude: Columns that are no features.
+        clean: Cleaning operations; they travel inside the model.
+        encode: How inputs and target are scaled.
+        network: Kind of network and its options.
+        settings: The `fit:` section.
+        metric: Validation metric that picks the best epoch.
+        seed: Initial weights, order of rows, dropout, augmentation.
+        work: The project's folder of step outputs.
+        run: MLflow run that gets each epoch's metrics as it ends.
+
+    Raises:
+        ConfigError: The device is not there, or the network can't read such data.
+        TrainingDiverged: A loss or gradient stopped being finite.
+        ResourceLimit: Memory ran out.
+    """
+    device = training.resolve_device(settings.device)
+    inputs = {
+        "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind,
+        "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,
+        "clean": [op.model_dump(mode="json") for op in clean], "encode": encode.model_dump(mode="json"),
+        "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
+        "metric": metric, "seed": seed, "device": device, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    checkpoint = work / "checkpoints" / store.digest([inputs, store.code_digest()])[:20]
+
+    def build(folder: Path) -> FitRecord:
+        data, part = Dataset.load(cleaned.folder), parts.load(split.folder)
+        train, validation = (data.take((part == name).to_numpy()) for name in ("train", "validation"))
+        encoder = fit_encoder(
+            train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode
+        )
+        convolutional = encoder.inputs is not None and isinstance(encoder.inputs, ImageInputs)
+        precision = training.resolve_precision(settings.precision, device, convolutional=convolutional)
+        torch.manual_seed(seed)
+        try:
+            module = scoring.make_network(network.model_dump(mode="json"), encoder)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        live = _Live(run)
+        trained = _train(
+            module, encode_examples(train, encoder, target), encode_examples(validation, encoder, target),
+            make_task(encoder, validation.rows[target], settings, metric, kind), settings,
+            seed=seed, device=device, precision=precision, checkpoint=checkpoint, live=live,
+        )  # fmt: skip
+        unused = {target, *columns.drop, *exclude}
+        bundle = describe(
+            Dataset.load(raw.folder), network, clean, kind=kind, target=target, unused=sorted(unused)
+        )
+        return FitRecord(
+            step=Step(name="fit"),
+            folder=folder,
+            digest=scoring.save(folder, bundle, encoder, trained.weights),
+            state_hash=encoder.state_hash,
+            device=device,
+            precision=precision,
+            parameters=count_parameters(module),
+            best_epoch=trained.best_epoch,
+            train_seconds=round(trained.seconds, 3),
+            stopped=trained.stopped,
+            history=trained.history,
+            warnings=(*gap_warning(trained.history, trained.best_epoch), *live.send()),
+        )
+
+    record = store.remember(work, "fit", inputs=inputs, record=FitRecord, build=build)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+    return record
+
+
+def _train(
+    module: nn.Module, train: Examples, validation: Examples, what: training.Task, settings: Fit,
+    *, live: _Live, **how: Any,
+) -> Trained:  # fmt: skip
+    """`training.train` with live tracking, and memory that ran out told as such."""
+    try:
+        with training.watching(live):
+            return training.train(module, train, validation, what, settings, **how)
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, RuntimeError) and "out of memory" not in text and "allocate memory" not in text:
+            raise
+        raise ResourceLimit(
+            f"memory ran out in training with batches of {settings.batch_size}",
+            fix="lower fit.batch_size or the network's widths",
+        ) from error
