@@ -1,0 +1,153 @@
+"""`modelyard`: the command line.
+
+Commands are named here by their import path and load only when they are called, so that help comes
+at once. Whatever happens, one document or a few lines go to standard output, errors to standard
+error, and the exit code says how it ended (see `tasks.errors`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from cyclopts import App, CycloptsError
+
+from tasks.errors import ModelyardError, ResourceLimit, Unavailable
+
+COMMANDS = {
+    "train": ("training:train", "Train, judge and register a project's model."),
+    "projects": ("looking:projects", "List the projects and their champions."),
+    "check": ("checking:check", "Check a project's configuration and data; trains nothing."),
+    "show": ("looking:show", "Show a run, or one step of it."),
+    "compare": ("looking:compare", "Compare a project's recent runs and versions."),
+    "predict": ("predicting:predict", "Predict a file's rows with a project's champion."),
+    "download": ("fetching:download", "Fetch a public data set that is too large to ship (mnist)."),
+    "ui": ("tending:ui", "Open the pages of MLflow and Prefect on what was trained here."),
+    "doctor": ("tending:doctor", "Check the installation, the stores and the champions."),
+}
+
+INTERRUPTED = 130
+TERMINATED = 143
+BUG = 70
+
+
+def build() -> App:
+    """The application with its commands, none of them loaded."""
+    app = App(
+        name="modelyard",
+        help="Turns data into a registered model that is provably better than something simpler.",
+        version=lambda: version("modelyard"),
+        help_on_error=False,
+    )
+    for name, (path, text) in COMMANDS.items():
+        app.command(f"flows.commands.{path}", name=name, help=text)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line.
+
+    Args:
+        argv: The words after the program's name; those of the process when absent.
+
+    Returns:
+        The exit code: 0 finished, 1 failed, 2 usage or configuration, 3 data refused, 4 rejected
+        under `--fail-on-reject`, 5 to 9 as in `tasks.errors`, 70 our bug, 130 interrupted.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    plain, debug = "--json" in words, "--debug" in words
+    quiet_libraries()
+    try:
+        answer = build()(
+            words, exit_on_error=False, print_error=False, result_action="return_value", console=None
+        )
+        sys.stdout.flush()
+        return answer if isinstance(answer, int) else 0
+    except CycloptsError as error:
+        return _refuse("USAGE", _sentence(error), "see `modelyard --help`", 2, plain=plain)
+    except BrokenPipeError:  # `modelyard ... | head` closed the pipe: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _refuse("INTERRUPTED", "interrupted; nothing was registered", "", INTERRUPTED, plain=plain)
+    except Exception as error:
+        known = _foreseen(error)
+        if debug:
+            traceback.print_exc()
+        if known is not None:
+            return _refuse(known.code, known.message, known.fix, known.exit_code, plain=plain)
+        place = _keep(words)
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _refuse(
+            "BUG", what, f"this is a fault of modelyard's: please report {place}", BUG, plain=plain
+        )
+
+
+def quiet_libraries() -> None:
+    """Nothing calls home and no progress bar of a library's own appears; set values are kept."""
+    for name, value in {
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GX_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def _refuse(code: str, message: str, fix: str, status: int, *, plain: bool) -> int:
+    """One line on standard error; with `--json` the same as a document on standard output."""
+    print(f"error[{code}] {message}" + (f"; {fix}" if fix else ""), file=sys.stderr)
+    if plain:
+        print(json.dumps({"error": {"code": code, "message": message, "fix": fix}, "exit": status}))
+    return status
+
+
+def _sentence(error: CycloptsError) -> str:
+    """Cyclopts' own words as one line."""
+    text = " ".join(str(error).split())
+    return text if text.endswith("...") else text.rstrip(".")
+
+
+def _foreseen(error: BaseException) -> ModelyardError | None:
+    """The error of ours that says what `error` means, looking through what it was raised from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ModelyardError):
+            return seen
+        if isinstance(seen, MemoryError):
+            return ResourceLimit("the machine ran out of memory", fix="use a smaller batch or less data")
+        if isinstance(seen, OSError) and seen.errno in (28, 122):  # ENOSPC, EDQUOT
+            return ResourceLimit(f"no space left on the disk ({seen.filename})", fix="make room, run again")
+        if isinstance(seen, PermissionError):
+            return ResourceLimit(f"not allowed: {seen}", fix="check the owner and mode of that place")
+        if type(seen).__module__.split(".")[0] in ("httpx", "httpcore"):
+            return Unavailable(f"a server stopped answering: {type(seen).__name__} {seen}".strip())
+        seen = seen.__cause__
+    return None
+
+
+def _keep(words: list[str]) -> Path:
+    """Writes the traceback of a bug where a person can find it; returns the file."""
+    from flows.roots import find_root  # noqa: PLC0415
+
+    try:
+        folder = find_root() / ".state" / "bugs"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ModelyardError):
+        folder = Path(tempfile.gettempdir())
+    path = folder / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    path.write_text(f"modelyard {' '.join(words)}\n\n{traceback.format_exc()}", encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`modelyard check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from flows import outcome, terminal
+from flows.commands.options import DEFAULT, Common
+from tasks import config
+from tasks.records import to_json
+
+
+def check(
+    project: str,
+    *,
+    source: Path | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    common: Common = DEFAULT,
+) -> None:
+    """Check a project's configuration and data; trains nothing.
+
+    Parameters
+    ----------
+    project
+        Folder name below data/.
+    source
+        Data that replaces the project's own: a table, a folder of Parquet files or of IDX files.
+    set_
+        Setting that replaces the project's own, as dotted.key=value; may be repeated.
+    """
+    loaded = config.load(common.place, project, source=source, settings=tuple(set_ or ()))
+    out = common.console()
+    watcher = terminal.Watcher(out)
+    records = _steps(loaded, watcher)
+    out.print(f"{project} is fit to train: modelyard train {project}", soft_wrap=True)
+    document = {
+        "project": project,
+        "steps": to_json(records),
+        "config": loaded.config.model_dump(mode="json", by_alias=True),
+    }
+    common.answer(outcome.finite(document))
+
+
+def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
+    """Runs the steps before training as plain functions: no server, no MLflow."""
+    from tasks.clean import clean  # noqa: PLC0415
+    from tasks.split import split  # noqa: PLC0415
+    from tasks.training import resolve_device  # noqa: PLC0415
+    from tasks.validate import validate  # noqa: PLC0415
+
+    c, work = loaded.config, loaded.work
+    resolve_device(c.fit.device)
+    with watcher.step("validate"):
+        raw = validate.fn(c.source, c.validation, c.target, c.task, c.columns, loaded.folder, work)
+    watcher.end(raw)
+    with watcher.step("clean"):
+        rows = clean.fn(raw, c.clean, c.target, c.validation.quarantine, work)
+    watcher.end(rows)
+    with watcher.step("split"):
+        parts = split.fn(rows, c.split, c.target, c.task, c.seed, work)
+    watcher.end(parts)
+    return [raw, rows, parts]

@@ -1,0 +1,47 @@
+"""Options that every command has."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from flows import roots, terminal
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Where to work and how to speak.
+
+    Attributes:
+        root: Folder that holds data/; found from the working directory when absent.
+        json: Print exactly one JSON document on standard output.
+        debug: Show tracebacks and what the libraries log.
+    """
+
+    root: Path | None = None
+    json: Annotated[bool, Parameter(negative="")] = False
+    debug: Annotated[bool, Parameter(negative="")] = False
+
+    @property
+    def place(self) -> Path:
+        """The root, found."""
+        return roots.find_root(self.root)
+
+    def console(self) -> Console:
+        """Where lines for people go: standard output, or standard error beside a document."""
+        return terminal.console(stderr=self.json)
+
+    def answer(self, value: Any) -> None:
+        """Prints the one document of `--json`."""
+        if self.json:
+            sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+DEFAULT = Common()

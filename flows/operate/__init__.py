@@ -1,0 +1,1 @@
+"""What runs beside a flow: servers and, later, schedules."""

@@ -1,0 +1,86 @@
+"""What earlier runs left: finding a run by what a person types, and reading what it stored."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tasks import backend, config, tracking
+from tasks.errors import ConfigError, did_you_mean, quoted
+
+SEARCHED = 1000
+"""Latest runs of each project among which a prefix is looked for."""
+
+
+def find(uri: str, root: Path, word: str) -> dict[str, Any]:
+    """The run that `word` means, as `tracking.recent_runs` describes it.
+
+    Args:
+        uri: Tracking URI.
+        root: The checkout.
+        word: The beginning of a run id, a project's name for its latest run, or `latest`.
+
+    Raises:
+        ConfigError: No run, or more than one, fits.
+    """
+    names = config.names(root)
+    if word in names or word == "latest":
+        found = [
+            run for name in names if word in (name, "latest") for run in tracking.recent_runs(uri, name, 1)
+        ]
+        if found:
+            return max(found, key=lambda run: str(run["started"]))
+        raise ConfigError(f"{quoted(word)} has no run yet", fix="train first")
+    runs = [run for name in names for run in tracking.recent_runs(uri, name, SEARCHED)]
+    fitting = [run for run in runs if run["run_id"].startswith(word.lower())] if word else []
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        raise ConfigError(f"{len(fitting)} runs begin with {quoted(word)}", fix="give more of the id")
+    raise ConfigError(f"no run {quoted(word)}", fix=did_you_mean(word, ["latest", *names]))
+
+
+def read(uri: str, run_id: str, name: str) -> Any:
+    """The JSON document `name` that a run stored, or None where it stored none."""
+    client = backend.client(uri)
+    with backend.reaching(uri), tempfile.TemporaryDirectory() as folder:
+        parent = name.rpartition("/")[0] or None
+        if name not in [entry.path for entry in client.list_artifacts(run_id, parent)]:
+            return None
+        path = Path(client.download_artifacts(run_id, name, folder))
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def ladder(runs: list[dict[str, Any]], versions: dict[str, Any], metric: str) -> list[dict[str, Any]]:
+    """One line a run for comparison: when, how it ended, its version, and each rung's metric.
+
+    Args:
+        runs: From `tracking.recent_runs`.
+        versions: The model's versions by the run that made them.
+        metric: The project's metric.
+    """
+    lines = []
+    for run in runs:
+        made, metrics = versions.get(run["run_id"]), run["metrics"]
+        rungs = {
+            key.split(".")[0]: value
+            for key, value in metrics.items()
+            if key.count(".") == 1 and key.endswith(f".{metric}")
+        }
+        lines.append(
+            {
+                "run_id": run["run_id"],
+                "started": run["started"],
+                "status": run["status"],
+                "outcome": run["tags"].get("modelyard.outcome", ""),
+                "reasons": run["tags"].get("modelyard.reasons", ""),
+                "version": made.version if made else None,
+                "aliases": list(made.aliases) if made else [],
+                "low": metrics.get(f"candidate.{metric}.low"),
+                "high": metrics.get(f"candidate.{metric}.high"),
+                "scores": rungs,
+            }
+        )
+    return lines

@@ -1,0 +1,78 @@
+"""Where a run comes from: commit, machine, library versions, and addresses of its pages."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from tasks import store
+from tasks.config import Config
+from tasks.records import RunRef
+
+MLFLOW_PAGES = "http://127.0.0.1:5000"
+"""Where `modelyard ui` shows a store that has no server of its own."""
+
+
+def git_state(root: Path) -> dict[str, str]:
+    """Tags `git.commit` and `git.dirty` of the checkout; empty outside of one."""
+    git = shutil.which("git")
+    if git is None:
+        return {}
+
+    def ask(*words: str) -> str | None:
+        done = subprocess.run(  # noqa: S603
+            [git, "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=20
+        )
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = ask("rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    return {"git.commit": commit, "git.dirty": str(bool(ask("status", "--porcelain", "-uno"))).lower()}
+
+
+def environment(device: str) -> dict[str, str]:
+    """What a report says about the machine; no names of hosts or people."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": str(os.cpu_count()),
+        "device": device,
+        **store.library_versions(),
+    }
+
+
+def inputs_digest(config: Config, fingerprint: str) -> str:
+    """Digest of everything that makes a model; the same inputs never make a second version.
+
+    Where a model is registered, and on which device it is trained, is no part of what it is.
+    """
+    settings: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
+    settings.pop("register")
+    settings["source"].pop("path", None)  # the fingerprint knows the content, wherever it lies
+    settings["fit"].pop("device")
+    return store.digest(
+        {
+            "fingerprint": fingerprint,
+            "config": settings,
+            "code": store.code_digest(),
+            "libraries": store.library_versions(),
+        }
+    )
+
+
+def run_page(run: RunRef, artifact: str = "") -> str:
+    """Address of an MLflow run's page, or of one of its artifacts."""
+    base = run.uri.rstrip("/") if run.uri.startswith("http") else MLFLOW_PAGES
+    tail = f"/artifacts/{artifact}" if artifact else ""
+    return f"{base}/#/experiments/{run.experiment_id}/runs/{run.run_id}{tail}"
+
+
+def flow_page(api_url: str | None, flow_run_id: str) -> str:
+    """Address of a Prefect flow run's page."""
+    base = (api_url or "http://127.0.0.1:4200/api").removesuffix("/api")
+    return f"{base}/runs/flow-run/{flow_run_id}"

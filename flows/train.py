@@ -1,0 +1,49 @@
+"""The training flow: the order of the steps and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from flows import bookkeeping, pages
+from tasks.clean import clean
+from tasks.evaluate import evaluate
+from tasks.fit import fit
+from tasks.register import register
+from tasks.split import split
+from tasks.validate import validate
+
+
+@flow(name="train", flow_run_name="{project}")
+def train(
+    project: str,
+    root: str | None = None,
+    source: str | None = None,
+    settings: list[str] | None = None,
+) -> State[dict[str, Any]]:
+    """Turns a project's data into a registered model, or says why not.
+
+    Args:
+        project: Folder name below `data/`.
+        root: The checkout; found like the command line finds it when absent.
+        source: Data that replaces the project's own.
+        settings: Assignments `dotted.key=value` over `project.yaml`.
+
+    Returns:
+        The run as the JSON document that `modelyard train --json` prints.
+
+    Raises:
+        ModelyardError: Any failure that was foreseen; the MLflow run says FAILED and why.
+    """
+    with bookkeeping.training(project, root, source, settings) as books:
+        c, do, work = books.config, books.do, books.work
+        raw = do(validate, c.source, c.validation, c.target, c.task, c.columns, books.folder, work)
+        rows = do(clean, raw, c.clean, c.target, c.validation.quarantine, work)
+        parts = do(split, rows, c.split, c.target, c.task, c.seed, work)
+        fitted = do(fit, raw, rows, parts, **books.fitting(), work=work, run=books.run)
+        judged = do(evaluate, raw, rows, parts, fitted, **books.judging(), work=work)
+        do(register, books.run, raw, rows, parts, fitted, judged, **books.registering(), root=books.root)
+        document = books.close()
+    return pages.publish(document)
