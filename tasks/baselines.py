@@ -1,0 +1,270 @@
+"""The rungs below the network: dummies and scikit-learn, fitted on cleaned train rows only.
+
+A baseline gets what the candidate gets: the same rows and columns, the same logarithm of the target,
+the same clip of predictions to the range that training saw. Validation rows choose nothing for it,
+so it does not see them. A baseline that raises is an error to be reported, never a rung that lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVC
+
+from tasks.config import Columns, Encode, Task
+from tasks.dataset import Dataset
+from tasks.encode import Scale, feature_columns
+from tasks.encode import _numbers as numbers_of
+from tasks.encode import _texts as texts_of
+from tasks.errors import ConfigError, DataRejected, ModelyardError, did_you_mean, quoted
+from tasks.predictions import Predictions
+
+SAMPLE = 5000
+"""Train rows that the support vector machine sees: its time grows with their square."""
+STEPS = 1000
+"""Most steps of logistic regression's solver; digits need about 100."""
+LEVELS = 255
+"""Most levels of a category that histogram boosting takes as such; rarer ones are put together."""
+
+_Read = Callable[[Dataset], Any]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What every baseline is told.
+
+    Attributes:
+        task: Kind of task.
+        target: Column to predict.
+        columns: Which columns are features, and how they are read.
+        encode: Says whether the candidate learns the target's logarithm.
+        exclude: Further columns that are no features.
+        seed: Of whatever is drawn.
+    """
+
+    task: Task
+    target: str
+    columns: Columns
+    encode: Encode
+    exclude: tuple[str, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one rung did: predictions for the test rows, or the reason why there are none."""
+
+    predictions: Predictions | None
+    seconds: float
+    """Fitting and predicting."""
+    note: str = ""
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted baseline; `read` turns a data set into the estimator's input."""
+
+    estimator: Any
+    read: _Read
+    note: str = ""
+    clip: tuple[float, float] | None = None
+    """The range of the train target, for a line that would leave it."""
+
+    def predict(self, data: Dataset) -> Predictions:
+        """Answers for every row of `data`, whose target, if it is there, is not read."""
+        inputs = self.read(data)
+        if not hasattr(self.estimator, "classes_"):
+            values = np.asarray(self.estimator.predict(inputs), dtype=np.float64)
+            return Predictions(values if self.clip is None else np.clip(values, *self.clip))
+        classes = np.asarray(self.estimator.classes_)
+        if not hasattr(self.estimator, "predict_proba"):  # the support vector machine
+            return Predictions(np.asarray(self.estimator.predict(inputs)), None, classes)
+        probabilities = np.asarray(self.estimator.predict_proba(inputs), dtype=np.float64)
+        return Predictions(classes[probabilities.argmax(axis=1)], probabilities, classes)
+
+
+def answer(name: str, train: Dataset, test: Dataset, problem: Problem) -> Answer:
+    """Fits the rung called `name` on `train`, predicts `test` without its target, and takes the time."""
+    unseen = Dataset(test.rows.drop(columns=[problem.target]), test.pixels)
+    began = time.perf_counter()
+    try:
+        fitted = fit(name, train, problem)
+        predictions = fitted.predict(unseen)
+    except Exception as error:
+        # Whatever it was, the ladder goes on and the gate refuses; a library's text may quote cells.
+        _log.debug("the baseline %s failed", name, exc_info=True)
+        known = isinstance(error, ModelyardError)
+        reason = str(error) if known else f"scikit-learn raised {type(error).__name__}"
+        return Answer(None, time.perf_counter() - began, error=reason)
+    return Answer(predictions, time.perf_counter() - began, note=fitted.note)
+
+
+def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
+    """The baseline called `name` of `config.BASELINES`, fitted on all of `train`.
+
+    Args:
+        name: The rung.
+        train: Cleaned train rows, with the target, and their pixels (n, h, w) or (n, h, w, 3).
+        problem: What to predict, from what.
+
+    Raises:
+        ConfigError: No such baseline for this kind of task.
+        DataRejected: No features, or a target that the settings do not fit.
+    """
+    builders = _CLASSIFIERS if problem.task == "classification" else _REGRESSORS
+    if name not in builders:
+        raise ConfigError(f"no baseline {quoted(name)} for {problem.task}", fix=did_you_mean(name, builders))
+    truth = truth_of(train.rows[problem.target], problem.task)
+    if name in _DUMMIES:
+        return Fitted(builders[name](0, []).fit(_nothing(train), truth), _nothing)
+    read: _Read = _flat
+    preparation: list[Any] = []
+    categories: list[int] = []
+    if train.pixels is None:
+        numeric, categorical = feature_columns(
+            train.rows, target=problem.target, columns=problem.columns, exclude=problem.exclude
+        )
+        read = _frame(numeric, categorical)
+        preparation = [_codes(numeric, categorical) if name == "boosting" else _wide(numeric, categorical)]
+        categories = list(range(len(numeric), len(numeric) + len(categorical)))
+    # scikit-learn's seeds have 32 bits.
+    estimator = make_pipeline(*preparation, builders[name](problem.seed % 2**32, categories))
+    if name == "ridge":
+        scale = Scale.fit(train.rows[problem.target], problem.encode.target)
+        return _fit_ridge(estimator, read, train, truth, scale)
+    if name == "svm":
+        return _fit_on_sample(estimator, read, train, truth, problem.seed)
+    estimator.fit(read(train), truth)
+    return Fitted(estimator, read, _convergence(estimator))
+
+
+def truth_of(target: pd.Series, task: Task) -> np.ndarray:
+    """The target, (n,), as every rung and metric takes it: float64, or labels in plain numpy types."""
+    if task == "regression" or pd.api.types.is_float_dtype(target.dtype):
+        return np.asarray(target.to_numpy(dtype=np.float64, na_value=np.nan))
+    if pd.api.types.is_bool_dtype(target.dtype):
+        return np.asarray(target.to_numpy(dtype=bool))
+    if pd.api.types.is_integer_dtype(target.dtype):
+        return np.asarray(target.to_numpy(dtype=np.int64))
+    return np.asarray(target.to_numpy(dtype=object))
+
+
+# --- fitting ----------------------------------------------------------------------------------------
+
+
+def _fit_ridge(estimator: Any, read: _Read, train: Dataset, truth: np.ndarray, scale: Scale) -> Fitted:
+    if scale.log:
+        estimator = TransformedTargetRegressor(estimator, func=np.log, inverse_func=_exp, check_inverse=False)
+    note = "learns the logarithm of the target" if scale.log else ""
+    return Fitted(estimator.fit(read(train), truth), read, note, (scale.low, scale.high))
+
+
+def _exp(values: np.ndarray) -> np.ndarray:
+    # One odd row can put a line in log space anywhere; beyond 700 float64 has no exponential.
+    return np.asarray(np.exp(np.minimum(values, 700.0)))
+
+
+def _fit_on_sample(estimator: Any, read: _Read, train: Dataset, truth: np.ndarray, seed: int) -> Fitted:
+    note = "gives no probabilities, so no log_loss"
+    if len(train) > SAMPLE:
+        note = f"fitted on a sample of {SAMPLE:,} of the {len(train):,} train rows; {note}"
+        rows = _stratified(truth, SAMPLE, seed)
+        train, truth = train.take(rows), truth[rows]
+    return Fitted(estimator.fit(read(train), truth), read, note)
+
+
+def _stratified(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
+    """`size` positions, sorted, every class by its share to within one row.
+
+    Every so-many-th of the shuffled rows in order of their class; works with classes of one row, too.
+    """
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    codes = pd.factorize(labels)[0][shuffled]
+    by_class = shuffled[np.argsort(codes, kind="stable")]
+    return np.sort(by_class[np.linspace(0, len(labels) - 1, size).round().astype(np.int64)])
+
+
+def _convergence(estimator: Any) -> str:
+    last = estimator[-1]
+    if isinstance(last, LogisticRegression) and max(last.n_iter_) >= STEPS:
+        return f"stopped after {STEPS} steps, before it converged"
+    return ""
+
+
+# --- inputs -----------------------------------------------------------------------------------------
+
+
+def _nothing(data: Dataset) -> np.ndarray:
+    return np.zeros((len(data), 1))
+
+
+def _flat(data: Dataset) -> np.ndarray:
+    """Pixels as (n, height * width * channels) float32 in 0..1."""
+    if data.pixels is None:
+        raise DataRejected("the model was fitted on images, but there are none")
+    return np.asarray(data.pixels, dtype=np.float32).reshape(len(data), -1) / np.float32(255)
+
+
+def _frame(numeric: list[str], categorical: list[str]) -> _Read:
+    """Reads rows as float64 with NaN for missing, and text with a level of its own for missing."""
+    if not numeric and not categorical:
+        raise DataRejected("there are no features left", fix="look at columns.drop")
+
+    def read(data: Dataset) -> pd.DataFrame:
+        numbers = {name: numbers_of(data.rows[name]) for name in numeric}
+        texts = {name: texts_of(data.rows[name]).fillna("").to_numpy(dtype=object) for name in categorical}
+        return pd.DataFrame({**numbers, **texts}, index=data.rows.index)
+
+    return read
+
+
+def _wide(numeric: list[str], categorical: list[str]) -> ColumnTransformer:
+    """Standardised numbers with a mark where one was missing, and a column for each known level."""
+    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    numbers = make_pipeline(imputer, StandardScaler())
+    levels = OneHotEncoder(handle_unknown="ignore")
+    return ColumnTransformer([("numbers", numbers, numeric), ("levels", levels, categorical)])
+
+
+def _codes(numeric: list[str], categorical: list[str]) -> ColumnTransformer:
+    """Numbers as they are, and a code for each level; NaN for unknown ones."""
+    levels = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=LEVELS)
+    return ColumnTransformer([("numbers", "passthrough", numeric), ("levels", levels, categorical)])
+
+
+# --- estimators -------------------------------------------------------------------------------------
+
+_Build = Callable[[int, list[int]], Any]
+_DUMMIES = ("majority", "median")
+
+_CLASSIFIERS: dict[str, _Build] = {
+    "majority": lambda _seed, _categories: DummyClassifier(strategy="prior"),
+    "logistic": lambda _seed, _categories: LogisticRegression(tol=1e-3, max_iter=STEPS),
+    "boosting": lambda seed, categories: HistGradientBoostingClassifier(
+        categorical_features=categories, random_state=seed
+    ),
+    "svm": lambda seed, _categories: SVC(C=10.0, gamma="scale", random_state=seed),
+}
+_REGRESSORS: dict[str, _Build] = {
+    "median": lambda _seed, _categories: DummyRegressor(strategy="median"),
+    "ridge": lambda _seed, _categories: Ridge(alpha=1.0),
+    "boosting": lambda seed, categories: HistGradientBoostingRegressor(
+        categorical_features=categories, random_state=seed
+    ),
+}

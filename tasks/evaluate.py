@@ -1,0 +1,154 @@
+"""Evaluate: the candidate, the simpler rungs and the champion on the same test rows, then the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+
+from tasks import baselines, comparison, scoring, slices, store
+from tasks.baselines import Answer, Problem
+from tasks.comparison import CANDIDATE
+from tasks.config import METRICS, Columns, Criterion, Encode, Evaluate, Limit, Task
+from tasks.gate import CHAMPION, judge
+from tasks.ladder import (
+    Rows,
+    predictions_frame,
+    read_rows,
+    score_bundle,
+    score_champion,
+    score_rungs,
+    slice_scores,
+)
+from tasks.parts import load as load_parts
+from tasks.records import (
+    CleanRecord,
+    EvaluateRecord,
+    FitRecord,
+    ModelVersion,
+    SplitRecord,
+    Step,
+    ValidateRecord,
+)
+
+PREDICTIONS = "predictions.parquet"
+
+
+def conclude(
+    folder: Path,
+    rows: Rows,
+    answers: Mapping[str, Answer],
+    rules: Evaluate,
+    gate: tuple[Criterion, ...],
+    kind: Task,
+    seed: int,
+) -> EvaluateRecord:
+    """Compares all answers, judges them, and writes the predictions of the test rows into `folder`."""
+    answered = {name: answer.predictions for name, answer in answers.items() if answer.predictions}
+    compared = comparison.compare(kind, rules.metric, rows.truth, answered, seed)
+    known = {verdict.against: verdict for verdict in compared.verdicts}
+    verdicts = tuple(known.get(name) or comparison.undefined(name) for name in answers if name != CANDIDATE)
+    scores = score_rungs(answers, rules.metric, compared)
+    # A floor may be set in another metric than the project's.
+    floors = {criterion.metric for criterion in gate if isinstance(criterion, Limit) and criterion.slice}
+    sliced = {
+        metric: slice_scores(rules.slices, metric, rows, answered[CANDIDATE], seed)
+        for metric in sorted({rules.metric, *floors})
+    }
+    failed = [f"{name} failed: {answer.error}" for name, answer in answers.items() if answer.error]
+    predictions_frame(rows.test.rows.index, rows.truth, answered).to_parquet(folder / PREDICTIONS)
+    return EvaluateRecord(
+        step=Step(name="evaluate"),
+        folder=folder,
+        metric=rules.metric,
+        higher_is_better=METRICS[kind][rules.metric],
+        rows=len(rows.truth),
+        scores=scores,
+        verdicts=verdicts,
+        slices=sliced[rules.metric],
+        gate=judge(gate, metric=rules.metric, scores=scores, verdicts=verdicts, slices=sliced),
+        warnings=(*failed, *comparison.warnings(kind, rows.truth, answered, verdicts)),
+    )
+
+
+def _digests(bundle: Path | None) -> dict[str, str]:
+    # Of the files as they are now: a champion that was damaged, then repaired, is scored again.
+    files = [bundle / name for name in (scoring.MANIFEST, scoring.WEIGHTS, scoring.ENCODER)] if bundle else []
+    return {path.name: store.sha256_file(path) for path in files if path.is_file()}
+
+
+def _identity(champion: ModelVersion | None) -> list[Any] | None:
+    if champion is None:
+        return None
+    return [champion.name, champion.version, champion.inputs, _digests(champion.folder)]
+
+
+@task(name="evaluate")
+def evaluate(
+    raw: ValidateRecord,
+    cleaned: CleanRecord,
+    parts: SplitRecord,
+    fitted: FitRecord,
+    rules: Evaluate,
+    gate: tuple[Criterion, ...],
+    columns: Columns,
+    encode: Encode,
+    target: str,
+    kind: Task,
+    seed: int,
+    champion: ModelVersion | None,
+    work: Path,
+    exclude: tuple[str, ...] = (),
+) -> EvaluateRecord:
+    """Scores all rungs on the same test rows, compares them, and asks the gate.
+
+    Args:
+        raw: Raw rows; the candidate and the champion are given these.
+        cleaned: Cleaned rows; baselines are fitted on the train rows among them.
+        parts: Which row is in which part.
+        fitted: The candidate.
+        rules: Metric, baselines and slices.
+        gate: Criteria, all of which must hold.
+        columns: Which columns are features.
+        encode: Whether the target's logarithm is learned; baselines do the same.
+        target: Column that is predicted.
+        kind: Kind of task.
+        seed: Of resamples and baselines.
+        champion: The present champion with its bundle, or None.
+        work: The project's folder of step outputs.
+        exclude: Columns that are no features, such as the one that the split goes by.
+
+    Raises:
+        ConfigError: A slice by a column that does not exist.
+        ArtifactTampered: The candidate's files are not what its manifest says.
+    """
+    inputs = {
+        "raw": raw.fingerprint,
+        "cleaned": cleaned.digest,
+        "parts": parts.hash,
+        "candidate": [fitted.digest, fitted.state_hash, _digests(fitted.folder)],
+        "champion": _identity(champion),
+        "evaluate": rules.model_dump(mode="json"),
+        "gate": [criterion.model_dump(mode="json") for criterion in gate],
+        "features": [columns.model_dump(mode="json"), list(exclude)],
+        "encode": encode.model_dump(mode="json"),
+        "target": [target, kind],
+        "seed": seed,
+    }
+
+    def build(folder: Path) -> EvaluateRecord:
+        rows = read_rows(raw.folder, cleaned.folder, load_parts(parts.folder), target, kind)
+        slices.check(rules.slices, rows.train.rows)
+        problem = Problem(kind, target, columns, encode, exclude, seed)
+        own = score_bundle(fitted.folder, rows.raw)
+        answers = {CANDIDATE: replace(own, seconds=own.seconds + fitted.train_seconds)}
+        for name in rules.baselines:
+            answers[name] = baselines.answer(name, rows.train, rows.test, problem)
+        if champion is not None:
+            answers[CHAMPION] = score_champion(champion, rows.raw, rows.truth)
+        return conclude(folder, rows, answers, rules, gate, kind, seed)
+
+    return store.remember(work, "evaluate", inputs, EvaluateRecord, build)
