@@ -1,0 +1,72 @@
+"""Where data comes from: `fingerprint` names its content, `read` brings it into memory.
+
+One module a kind of source: `table` (with `delimited`, `infer`, `parquet`), `idx`, `package`. Each
+gives the bytes of its files (`contents`) and parses them (`load`); the fingerprint is taken from
+the very bytes that are parsed. Nothing here repairs data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.config import Columns, IdxSource, PackageSource, Source, TableSource
+from tasks.sources import files, idx, package, table
+from tasks.sources.files import Content
+from tasks.sources.loaded import Loaded
+
+__all__ = ["Loaded", "fingerprint", "read"]
+
+
+def fingerprint(source: Source, project: Path) -> str:
+    """Hex sha256 of what a source holds, without parsing it.
+
+    It covers each file's role and uncompressed content, and changes with any byte of it; file
+    names, times and compression do not matter (in a folder of Parquet files, the order does).
+
+    Args:
+        source: Where the data is.
+        project: Folder that relative paths start from.
+
+    Raises:
+        ConfigError, DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `read`.
+    """
+    return files.fingerprint(_contents(source, project))
+
+
+def read(source: Source, project: Path, target: str | None, columns: Columns) -> Loaded:
+    """The examples of a source, as they stand there.
+
+    Args:
+        source: Where the data is.
+        project: Folder that relative paths start from.
+        target: Column that must be there (`label` for images); None to read rows without a target.
+        columns: `categorical` columns of a CSV stay text, `numeric` ones are read as numbers where
+            every value is one.
+
+    Returns:
+        The examples, the fingerprint of their bytes, the files and the reader's doubts.
+
+    Raises:
+        ConfigError: The path, the package, the shape or an image source's target is wrong.
+        DataFormatError: Bytes that are not what the source says they are.
+        DataRejected: Readable, but with columns, types or files that are not accepted.
+        ResourceLimit: More than may be read.
+        UnsafeInput: A way out of the folder, a pipe or device, pickled objects.
+    """
+    parts = list(_contents(source, project))
+    if isinstance(source, TableSource):
+        return table.load(parts, target, columns)
+    if isinstance(source, IdxSource):
+        return idx.load(parts, target)
+    return package.load(parts, source, target)
+
+
+def _contents(source: Source, project: Path) -> Iterator[Content]:
+    if isinstance(source, TableSource):
+        return table.contents(source, project)
+    if isinstance(source, IdxSource):
+        return idx.contents(source, project)
+    if isinstance(source, PackageSource):
+        return package.contents(source)
+    raise TypeError(f"no reader for {type(source).__name__}")

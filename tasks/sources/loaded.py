@@ -1,0 +1,25 @@
+"""What reading a source gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.dataset import Dataset
+from tasks.records import FileRecord, Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A source in memory.
+
+    Attributes:
+        dataset: Its examples, row ids counted over all files in order.
+        fingerprint: Hex sha256 of the bytes that were parsed.
+        files: The files in row order, so that `dataset.place` finds a row in its file.
+        findings: Doubts that the reader had, all of them warnings.
+    """
+
+    dataset: Dataset
+    fingerprint: str
+    files: tuple[FileRecord, ...]
+    findings: tuple[Finding, ...] = ()

@@ -1,0 +1,199 @@
+"""Parquet bytes to columns of five plain types; anything that would lose or surprise is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.config import Columns
+from tasks.errors import DataFormatError, DataRejected, ResourceLimit, UnsafeInput, quoted
+from tasks.sources import files
+from tasks.sources.columns import check_count, check_names
+from tasks.sources.files import Content
+from tasks.sources.infer import EXACT, numbers
+
+ACCEPTED = "whole numbers, float, bool, string, date, timestamp"
+MAX_ROWS = 200_000_000
+
+_PANDAS_INDEX = "__index_level_"
+
+
+def parse(content: Content, columns: Columns) -> pa.Table:
+    """The rows of one Parquet file as int64, float64, bool, string and timestamp columns.
+
+    Integers with missing values become float64, booleans with missing values text, times with a
+    zone UTC without one. The nameless index that pandas stores (`__index_level_0__`) is left out:
+    a row number is no feature.
+
+    Args:
+        content: The file.
+        columns: Text columns that are declared numeric are read as numbers.
+
+    Raises:
+        DataFormatError: Not a readable Parquet file.
+        DataRejected: A column's name or type is not accepted, or there are no rows.
+        ResourceLimit: The file claims more than may be read.
+        UnsafeInput: A column of pickled Python objects.
+    """
+    table = _read(content)
+    arrays = [_plain(table[column], column, content.name) for column in table.column_names]
+    arrays = [
+        numbers(array) if column in columns.numeric and pa.types.is_string(array.type) else array
+        for column, array in zip(table.column_names, arrays, strict=True)
+    ]
+    return pa.table(arrays, names=table.column_names)
+
+
+def check_same(schemas: Sequence[tuple[str, pa.Schema]]) -> None:
+    """Refuses files of one folder whose columns differ in name, order or type.
+
+    Raises:
+        DataRejected: Names the first file that differs from the first one, and the column.
+    """
+    (first, expected), *others = schemas
+    for name, schema in others:
+        if schema.names != expected.names:
+            odd = next(
+                (a or b for a, b in zip([*schema.names, ""], [*expected.names, ""], strict=False) if a != b),
+                "",
+            )
+            raise DataRejected(
+                f"{name}: its columns differ from those of {first} at {quoted(odd)}",
+                fix="write all files of the folder with the same columns in the same order",
+            )
+        for field, other in zip(schema, expected, strict=True):
+            if _value_type(field.type) != _value_type(other.type):
+                raise DataRejected(
+                    f"{name}: column {quoted(field.name)} has type {field.type}, in {first} {other.type}",
+                    fix="write all files of the folder with the same types",
+                )
+
+
+def schema(content: Content) -> pa.Schema:
+    """The schema of a Parquet file, without reading its rows."""
+    return _open(content).schema_arrow
+
+
+def _open(content: Content) -> pq.ParquetFile:
+    if not content.data:
+        raise _unreadable(content.name, "it is empty (0 bytes)")
+    if not files.is_parquet(content.data):
+        files.refuse_foreign(content.data, content.name, "a Parquet file")
+        raise _unreadable(content.name, "the mark PAR1 is missing at its begin or end")
+    try:
+        return pq.ParquetFile(pa.BufferReader(content.data))
+    except (pa.ArrowMemoryError, MemoryError):
+        raise ResourceLimit(f"{content.name}: its footer claims more than fits into memory") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(content.name, error) from None
+
+
+def _read(content: Content) -> pa.Table:
+    file = _open(content)
+    _check_size(file.metadata, content.name)
+    _check_fields(file, content.name)
+    try:
+        table = file.read()
+        table.validate(full=True)
+    except (pa.ArrowMemoryError, MemoryError):
+        raise ResourceLimit(f"{content.name}: does not fit into memory") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(content.name, error) from None
+    if not table.num_rows:
+        raise DataRejected(f"{content.name}: 0 rows", fix="give data with rows")
+    return table.drop_columns([c for c in table.column_names if c.startswith(_PANDAS_INDEX)])
+
+
+def _unreadable(name: str, reason: object) -> DataFormatError:
+    words = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
+    return DataFormatError(
+        f"{name}: not a readable Parquet file: {quoted(words)[1:-1]}", fix="make or fetch it again"
+    )
+
+
+def _check_size(metadata: pq.FileMetaData, name: str) -> None:
+    check_count(metadata.num_columns, name)
+    if metadata.num_rows > MAX_ROWS:
+        raise ResourceLimit(f"{name}: claims {metadata.num_rows:,} rows; the limit is {MAX_ROWS:,}")
+    # Run lengths hide from the stored size: a page of one repeated number has next to no bytes.
+    stored = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    size = max(stored, 8 * metadata.num_rows * metadata.num_columns)
+    if size > files.MAX_BYTES:
+        raise ResourceLimit(
+            f"{name}: claims {size:,} bytes of values; the limit is {files.MAX_BYTES:,}",
+            fix="split it or take a sample",
+        )
+
+
+def _check_fields(file: pq.ParquetFile, name: str) -> None:
+    fields = list(file.schema_arrow)
+    kept = [field.name for field in fields if not field.name.startswith(_PANDAS_INDEX)]
+    check_names(kept, name)
+    for field in fields:
+        extension = (field.metadata or {}).get(b"ARROW:extension:name", b"")
+        if b"py_extension" in extension:
+            raise UnsafeInput(f"{name}: column {quoted(field.name)} holds pickled Python objects")
+        if extension or not _accepted(field.type):
+            kind = extension.decode("ascii", "replace") or str(field.type)
+            raise _wrong_type(name, field.name, kind)
+    # Nested columns are refused above, so stored columns and fields agree in number and order.
+    for i in range(len(file.schema)):
+        if file.schema.column(i).physical_type == "INT96":
+            raise _wrong_type(name, file.schema.column(i).name, "INT96 time")
+
+
+def _wrong_type(name: str, column: str, kind: str) -> DataRejected:
+    return DataRejected(
+        f"{name}: column {quoted(column)} has type {quoted(kind)[1:-1]}; accepted: {ACCEPTED}",
+        fix="cast or leave out the column when writing the file",
+    )
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return pa.string() if text else kind
+
+
+def _accepted(kind: pa.DataType) -> bool:
+    kind = _value_type(kind)
+    tests = ("is_integer", "is_floating", "is_boolean", "is_string", "is_date", "is_timestamp")
+    return any(getattr(pa.types, test)(kind) for test in tests)
+
+
+def _plain(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
+    """A column as one of the plain types; the same data from CSV has the same types."""
+    kind = _value_type(column.type)
+    try:
+        if pa.types.is_string(kind):
+            return pc.cast(column, pa.string())
+        column = pc.cast(column, kind)
+        if pa.types.is_integer(kind):
+            return _integers(pc.cast(column, pa.int64()), label, name)
+        if pa.types.is_floating(kind):
+            return pc.cast(column, pa.float64())
+        if pa.types.is_date(kind):
+            return pc.cast(column, pa.timestamp("s")).cast(pa.timestamp("us"))
+        if pa.types.is_timestamp(kind):
+            return pc.cast(column, pa.timestamp(kind.unit))
+        return pc.cast(column, pa.string()) if column.null_count else column
+    except pa.ArrowInvalid:
+        raise DataRejected(
+            f"{name}: column {quoted(label)} of type {kind} holds values that are out of range",
+            fix="cast it when writing the file",
+        ) from None
+
+
+def _integers(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
+    if not column.null_count or column.null_count == len(column):
+        return pc.cast(column, pa.float64()) if column.null_count else column
+    low, high = pc.min_max(column).as_py().values()
+    if max(-low, high) > EXACT:
+        raise DataRejected(
+            f"{name}: column {quoted(label)} holds integers above 2^53 beside missing values",
+            fix="cast it to string when writing the file",
+        )
+    return pc.cast(column, pa.float64())

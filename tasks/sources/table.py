@@ -1,0 +1,115 @@
+"""Tables: CSV or TSV, gzip or not, a Parquet file, or a folder of Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from tasks.config import Columns, TableSource
+from tasks.dataset import Dataset
+from tasks.errors import DataFormatError, DataRejected, UnsafeInput
+from tasks.records import FileRecord, Finding
+from tasks.sources import delimited, files, infer, parquet
+from tasks.sources.columns import check_target
+from tasks.sources.files import Content
+from tasks.sources.loaded import Loaded
+
+PARQUET = (".parquet", ".pq")
+_TABS = (".tsv", ".tab")
+_TEXT = (".csv", ".txt", *_TABS)
+
+
+def contents(source: TableSource, project: Path) -> Iterator[Content]:
+    """The files of a table, in row order: the order of their names.
+
+    Raises:
+        ConfigError: Nothing is at the path.
+        DataFormatError: A file that can't be read, or a folder without any.
+        DataRejected: Something in the folder that is no Parquet file.
+        ResourceLimit: A file that is too large.
+        UnsafeInput: A path or link out of the folder, a pipe or a device, a folder named like a file.
+    """
+    place, name = files.locate(source.path, project), files.name_of(source.path)
+    if not place.is_dir():
+        # Packed data under an unpacked name is refused when it is parsed, so it stays as it is here.
+        packed = place.suffix.lower() not in (*_TEXT, *PARQUET)
+        yield Content("table", name, files.read(place, name, unpack=packed))
+        return
+    if place.suffix.lower() in (*_TEXT, ".gz"):
+        raise UnsafeInput(
+            f"{name}: got a folder; expected a file, as its name says", fix="name the file in it"
+        )
+    for position, path in enumerate(_members(place, name)):
+        member = f"{name}/{files.shown(path.name)}"
+        files.inside(path, place, member)
+        yield Content(f"table {position}", member, files.read(path, member, unpack=False))
+
+
+def _members(folder: Path, name: str) -> list[Path]:
+    # Spark and Dask leave _SUCCESS, _metadata and hidden checksums beside the data.
+    members = sorted((p for p in folder.iterdir() if p.name[0] not in "._"), key=lambda p: p.name)
+    for path in members:
+        if path.suffix.lower() not in PARQUET or (path.is_dir() and not path.is_symlink()):
+            raise DataRejected(
+                f"{name}/{files.shown(path.name)}: no Parquet file in a folder of Parquet files",
+                fix="keep .parquet files only, without folders inside",
+            )
+    if not members:
+        raise DataFormatError(
+            f"{name}: no Parquet file in this folder", fix="name a file, or a folder of .parquet files"
+        )
+    return members
+
+
+def load(parts: list[Content], target: str | None, columns: Columns) -> Loaded:
+    """Parses the files of a table.
+
+    Args:
+        parts: What `contents` gave.
+        target: The target's column, or None if rows without one are read (for prediction).
+        columns: How declared columns are read.
+
+    Returns:
+        The rows; text columns have dtype `str`, the others int64, float64, bool or datetime64.
+
+    Raises:
+        DataFormatError: Bytes that are not what the name says.
+        DataRejected: Column names, types or the target's column.
+    """
+    if len(parts) > 1:
+        parquet.check_same([(part.name, parquet.schema(part)) for part in parts])
+    frames: list[pd.DataFrame] = []
+    records: list[FileRecord] = []
+    findings: list[Finding] = []
+    for part in parts:
+        table = _parse(part, columns)
+        check_target(target, table.column_names, part.name)
+        findings += infer.doubts(table, columns, sum(record.rows for record in records))
+        records.append(FileRecord(name=part.name, rows=table.num_rows, sha256=files.sha256(part.data)))
+        frames.append(infer.frame(table))
+    rows = frames[0] if len(frames) == 1 else _joined(frames)
+    return Loaded(
+        dataset=Dataset(rows),
+        fingerprint=files.fingerprint(parts),
+        files=tuple(records),
+        findings=tuple(findings),
+    )
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    rows = pd.concat(frames, ignore_index=True)
+    rows.index = pd.RangeIndex(len(rows), name="row")
+    return rows
+
+
+def _parse(part: Content, columns: Columns) -> pa.Table:
+    """One file, as what its ending says it is; without a known ending, as what its bytes are."""
+    suffixes = [suffix.lower() for suffix in Path(part.name).suffixes]
+    ending = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
+    if ending in PARQUET or (ending not in _TEXT and files.is_parquet(part.data)):
+        return parquet.parse(part, columns)
+    text = delimited.parse(part.data, part.name, "\t" if ending in _TABS else ",")
+    return infer.typed(text, columns, part.name)
