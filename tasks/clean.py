@@ -1,0 +1,171 @@
+"""clean: the declared operations on every row, one row at a time, and exact duplicates resolved.
+
+Nothing is learned here: a row's outcome depends on that row alone, but for duplicates, of which the
+first stays. Rows whose values can't be read are set aside, within the same budget as in validation.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from prefect import task
+
+from tasks import content, store
+from tasks.config import Operation
+from tasks.dataset import Dataset, place
+from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
+from tasks.operations import apply
+from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
+
+PLACES = 10
+"""Most bad rows that a message names."""
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """Rows after all operations.
+
+    Attributes:
+        data: The rows that stay, under their own ids.
+        changed: Each operation in order, `duplicates` last, with what it changed.
+        bad: Row id to the reason why the row was set aside.
+        dropped: Number of rows that a `keep` or a duplicate cost.
+    """
+
+    data: Dataset
+    changed: tuple[tuple[str, int], ...]
+    bad: dict[int, str]
+    dropped: int
+
+
+def tidy(data: Dataset, declared: Sequence[Mapping[str, Any]], target: str) -> Tidied:
+    """Runs the operations, sets bad rows aside and drops exact duplicates, of which the first stays.
+
+    Two rows are duplicates when every column is equal, gaps included; two images when their pixels
+    and their label are, within one part of an official split: one that stands on both sides of such
+    a split is for the split to refuse, because which copy to drop is not ours to say.
+
+    Raises:
+        ConfigError: An operation names an unknown column, or renames the target.
+    """
+    _protect(target, data.rows, declared)
+    applied = apply(data.rows, declared)
+    untold = applied.rows.index[applied.rows[target].isna()].difference(applied.dropped)
+    bad = {int(row): f"clean: the target {quoted(target)} is missing" for row in untold} | applied.bad
+    out = applied.rows.index.isin(list(bad)) | applied.rows.index.isin(applied.dropped)
+    rows = applied.rows[~out]
+    same = ["digest", target, "part"] if data.pixels is not None else list(rows.columns)
+    twice = rows.duplicated(subset=[name for name in same if name in rows.columns])
+    stays = ~out
+    stays[stays] = ~twice.to_numpy()
+    return Tidied(
+        data=Dataset(applied.rows, data.pixels).take(stays),
+        changed=(*applied.changed, ("duplicates", int(twice.sum()))),
+        bad=dict(sorted(bad.items())),
+        dropped=len(applied.dropped) + int(twice.sum()),
+    )
+
+
+def _protect(target: str, rows: pd.DataFrame, declared: Sequence[Mapping[str, Any]]) -> None:
+    if target not in rows.columns:
+        raise ConfigError(f"target: no column {quoted(target)}", fix=did_you_mean(target, rows.columns))
+    for position, operation in enumerate(declared):
+        if target in operation.get("rename", {}):
+            raise ConfigError(
+                f"clean.{position}.rename: {quoted(target)} is the target", fix="leave its name as it is"
+            )
+
+
+def check_budget(bad: Mapping[int, str], before: int, share: float, validated: ValidateRecord) -> None:
+    """Raises DataRejected when more than `share` of the rows read are bad, `before` of them earlier."""
+    total, allowed = len(bad) + before, share * validated.read
+    if not bad or total <= allowed + 1e-9:
+        return
+    reasons = "; ".join(f"{reason}: {count} rows" for reason, count in Counter(bad.values()).most_common(5))
+    places = ", ".join(place(row, validated.files) for row in list(bad)[:PLACES])
+    earlier = f" ({before} of them set aside by validate)" if before else ""
+    raise DataRejected(
+        f"clean: {total} of {validated.read} rows are bad{earlier}, at most {int(allowed + 1e-9)} may be: "
+        f"{reasons}; first: {places}",
+        fix="repair the rows, change the operation, or raise validate.quarantine",
+    )
+
+
+@task(name="clean")
+def clean(
+    validated: ValidateRecord,
+    operations: tuple[Operation, ...],
+    target: str,
+    quarantine: float,
+    work: Path,
+) -> CleanRecord:
+    """Cleans the accepted rows.
+
+    Args:
+        validated: Where the accepted rows lie.
+        operations: Declared operations, in order.
+        target: Column that is predicted.
+        quarantine: Largest share of the rows read that validation and cleaning may set aside together.
+        work: The project's folder of step outputs.
+
+    Returns:
+        The record of a folder with the cleaned rows and `quarantine.csv` (row, place, reason).
+
+    Raises:
+        ConfigError: An operation names an unknown column.
+        DataRejected: More bad rows than the budget allows, or no row left.
+    """
+    declared = [operation.model_dump() for operation in operations]
+
+    def build(folder: Path) -> CleanRecord:
+        tidied = tidy(Dataset.load(validated.folder), declared, target)
+        check_budget(tidied.bad, validated.quarantined, quarantine, validated)
+        record = _account(tidied, validated, folder)
+        tidied.data.save(folder)
+        _list_bad(tidied.bad, validated.files, folder / "quarantine.csv")
+        return record
+
+    inputs = {
+        "rows": {path.name: store.sha256_file(path) for path in _stored(validated.folder)},
+        "read": validated.read,
+        "quarantined": validated.quarantined,
+        "clean": declared,
+        "target": target,
+        "quarantine": quarantine,
+    }
+    return store.remember(work, "clean", inputs=inputs, record=CleanRecord, build=build)
+
+
+def _stored(folder: Path) -> list[Path]:
+    return [path for path in (folder / "rows.parquet", folder / "pixels.npy") if path.exists()]
+
+
+def _account(tidied: Tidied, validated: ValidateRecord, folder: Path) -> CleanRecord:
+    """The record, every row that was read accounted for."""
+    kept, quarantined = len(tidied.data), validated.quarantined + len(tidied.bad)
+    assert validated.read == kept + tidied.dropped + quarantined, "rows went missing in clean"
+    if not kept:
+        raise DataRejected(
+            f"clean: 0 of {validated.read} rows are left: {tidied.dropped} dropped, {quarantined} set aside",
+            fix="look at the operations of clean",
+        )
+    return CleanRecord(
+        step=Step(name="clean"),
+        folder=folder,
+        digest=content.digest(tidied.data),
+        read=validated.read,
+        kept=kept,
+        dropped=tidied.dropped,
+        quarantined=quarantined,
+        operations=tidied.changed,
+    )
+
+
+def _list_bad(bad: Mapping[int, str], files: tuple[FileRecord, ...], path: Path) -> None:
+    listed = [(row, place(row, files), reason) for row, reason in bad.items()]
+    pd.DataFrame(listed, columns=["row", "place", "reason"]).to_csv(path, index=False)
