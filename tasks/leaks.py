@@ -16,7 +16,7 @@ from tasks.parts import PARTS
 from tasks.reading import read_numbers
 
 SUSPICIOUS = 0.98
-"""Balanced accuracy or R2 from which one feature alone predicts the target too well."""
+"""Balanced accuracy, or R2 of ranks, from which one feature alone predicts the target too well."""
 
 PROBE_ROWS = 5_000
 """Most rows of a part that the probe looks at; 73 features then take well under a second."""
@@ -89,7 +89,7 @@ def telltales(
     """A warning for each feature that predicts the target all by itself.
 
     A small decision tree on that one feature is fitted on train rows and scored on validation rows:
-    balanced accuracy for classes, R2 for numbers. Test rows are not looked at.
+    balanced accuracy for classes, R2 of ranks for numbers. Test rows are not looked at.
     """
     rng = np.random.default_rng(0)
     train, validation = (_sample(rows[(parts == part).to_numpy()], rng) for part in PARTS[:2])
@@ -100,10 +100,10 @@ def telltales(
     for name in features:
         score = _probe(*_feature(train[name], validation[name], answers[0]), *answers, kind)
         if score >= SUSPICIOUS:
-            measure = "balanced accuracy" if kind == "classification" else "R2"
+            measure = "balanced accuracy" if kind == "classification" else "R2 of ranks"
             found.append(
                 f"the column {quoted(name)} alone predicts the target ({measure} {score:.3f} on "
-                "validation rows): if it is not known before the answer is, name it in columns.drop"
+                "validation rows): if it is known only once the answer is, name it in columns.drop"
             )
     return found
 
@@ -117,7 +117,9 @@ def _sample(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 def _answers(train: pd.Series, validation: pd.Series, kind: Task) -> tuple[np.ndarray, np.ndarray] | None:
     """Targets of both parts as numbers, or None where no score would mean anything."""
     if kind == "regression":
-        numbers = read_numbers(train)[0], read_numbers(validation)[0]
+        # By rank: one far-off price in validation would hide an exact copy from a tree's R2.
+        raw = read_numbers(train)[0], read_numbers(validation)[0]
+        numbers = _ranks(raw[0], np.sort(raw[0])), _ranks(raw[1], np.sort(raw[0]))
     else:
         known = {text: float(code) for code, text in enumerate(sorted({str(t) for t in texts(train)}))}
         numbers = (
@@ -152,9 +154,12 @@ def _scalars(column: pd.Series) -> np.ndarray | None:
 
 
 def _ranks(numbers: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Place of each number among the `known` ones, between two of them an even one, -1 for NaN."""
+    """Twice the place of each number among the `known` ones, plus one where it is one of them.
+
+    NaN goes far below all: a tree splits halfway, and what is new and small must not fall to the gaps.
+    """
     places = np.searchsorted(known, numbers, "left") + np.searchsorted(known, numbers, "right")
-    return np.where(np.isnan(numbers), -1.0, places)
+    return np.where(np.isnan(numbers), -2.0 * len(known) - 2, places)
 
 
 def _probe(x: np.ndarray, x_unseen: np.ndarray, y: np.ndarray, y_unseen: np.ndarray, kind: Task) -> float:
