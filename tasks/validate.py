@@ -1,0 +1,145 @@
+"""Step: judge the raw data before anything else sees it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from prefect import task
+
+from tasks import prechecks, sources, suite
+from tasks.config import Columns, Source, Task, Validate
+from tasks.dataset import DESCRIPTIVE
+from tasks.errors import ArtifactTampered
+from tasks.inspection import Inspection
+from tasks.records import Step, ValidateRecord
+from tasks.store import remember
+from tasks.suite import Suite
+
+REPORT = ("result.json", "report.html", "quarantine.csv", "docs")
+"""What is written on pass and on refusal; Data Docs cost 0.3 s for 25 expectations."""
+
+
+@task(name="validate")
+def validate(
+    source: Source, rules: Validate, target: str, kind: Task, columns: Columns, project: Path, work: Path
+) -> ValidateRecord:
+    """Reads the source, sets bad rows aside within the budget, and stores the others raw.
+
+    Args:
+        source: Where the rows come from; paths are relative to `project`.
+        rules: Suite, budget, limits.
+        target: Column to predict.
+        kind: Of the task.
+        columns: Which columns the configuration names.
+        project: Folder of the project.
+        work: Folder of step outputs; a refusal leaves its report in `work/refused`.
+
+    Raises:
+        ConfigError: The suite file is wrong.
+        DataFormatError: The source can't be read.
+        DataRejected: The data breaks a rule; nothing is stored but the report.
+    """
+    asked = suite.load(project / rules.suite)
+    content = sources.fingerprint(source, project)
+
+    def build(folder: Path) -> ValidateRecord:
+        loaded = sources.read(source, project, target, columns)
+        if loaded.fingerprint != content:
+            raise ArtifactTampered(
+                f"the source changed while it was read: {content[:12]}, then {loaded.fingerprint[:12]}"
+            )
+        found = inspect(loaded, asked, rules, target, kind, columns, folder / "docs")
+        found.write(folder)
+        if found.errors:
+            found.refuse(_keep_refusal(folder, work))
+        rows = loaded.dataset.rows
+        kept = loaded.dataset.take(~rows.index.isin(list(found.bad))) if found.bad else loaded.dataset
+        kept.save(folder)
+        return ValidateRecord(
+            step=Step(name="validate"),
+            folder=folder,
+            fingerprint=content,
+            files=loaded.files,
+            read=len(rows),
+            kept=len(kept),
+            quarantined=len(found.bad),
+            reasons=found.reasons,
+            findings=found.warnings,
+            expectations=len(found.outcomes),
+            columns=tuple(str(name) for name in rows.columns),
+        )
+
+    inputs = {
+        "data": content,
+        "source": source.model_dump(mode="json", exclude={"path"}),
+        "suite": asked.digest,
+        "rules": rules.model_dump(mode="json", exclude={"suite"}),
+        "target": target,
+        "task": kind,
+        "columns": columns.model_dump(mode="json"),
+    }
+    return remember(work, "validate", inputs=inputs, record=ValidateRecord, build=build)
+
+
+def inspect(
+    loaded: sources.Loaded,
+    asked: Suite,
+    rules: Validate,
+    target: str,
+    kind: Task,
+    columns: Columns,
+    docs: Path,
+) -> Inspection:
+    """Our own checks, then the suite on the rows that they leave, then the target that is left.
+
+    Args:
+        loaded: The source in memory.
+        asked: The suite.
+        rules: Budget and limits.
+        target: Column to predict.
+        kind: Of the task.
+        columns: Which columns the configuration names.
+        docs: Folder that gets the Data Docs.
+    """
+    rows = loaded.dataset.rows
+    apart = DESCRIPTIVE if loaded.dataset.pixels is not None else ()
+    checked = prechecks.check(rows, target=target, columns=columns, null_share=rules.null_share, apart=apart)
+    sound = rows.drop(index=list(checked.bad)) if checked.readable else rows.iloc[:0]
+    outcomes = suite.run(asked, sound if len(sound) else None, docs, show_values=rules.show_values)
+    bad = dict(checked.bad)
+    for outcome in outcomes:
+        for row in (outcome.rows or ()) if outcome.word == "quarantined" else ():
+            bad[row] = (*bad.get(row, ()), outcome.title)
+    findings = (*loaded.findings, *checked.findings)
+    if checked.readable and target in rows.columns and len(bad) < len(rows):
+        left: pd.Series = rows[target].drop(index=list(bad))
+        findings += tuple(prechecks.check_target(left, kind)) if left.notna().all() else ()
+    return Inspection(
+        fingerprint=loaded.fingerprint,
+        files=loaded.files,
+        read=len(rows),
+        share=rules.quarantine,
+        suite=asked,
+        outcomes=outcomes,
+        findings=findings,
+        bad=bad,
+    )
+
+
+def _keep_refusal(folder: Path, work: Path) -> Path:
+    """Moves a copy of the report to `work/refused`, in place of the last one, whole or not at all."""
+    home = work / "refused"
+    with tempfile.TemporaryDirectory(dir=work, prefix=".refused-", ignore_cleanup_errors=True) as name:
+        aside = Path(name)
+        fresh = aside / "new"
+        fresh.mkdir()
+        for part in REPORT:
+            copy = shutil.copytree if (folder / part).is_dir() else shutil.copy2
+            copy(folder / part, fresh / part)
+        if home.exists():
+            home.rename(aside / "old")
+        fresh.rename(home)
+    return home
