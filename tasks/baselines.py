@@ -9,35 +9,35 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.impute import SimpleImputer
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tasks.config import Columns, Encode, Task
 from tasks.dataset import Dataset
 from tasks.encode import Scale, feature_columns
-from tasks.encode import _numbers as numbers_of
-from tasks.encode import _texts as texts_of
 from tasks.errors import ConfigError, DataRejected, ModelyardError, did_you_mean, quoted
+from tasks.features import codes, flat, frame, nothing, stratified, truth_of, wide
 from tasks.predictions import Predictions
 
 SAMPLE = 5000
 """Train rows that the support vector machine sees: its time grows with their square."""
 STEPS = 1000
 """Most steps of logistic regression's solver; digits need about 100."""
-LEVELS = 255
-"""Most levels of a category that histogram boosting takes as such; rarer ones are put together."""
+MANY_ROWS = 20_000
+"""Train rows from which threads are worth their quarrels."""
 
 _Read = Callable[[Dataset], Any]
 
@@ -104,8 +104,10 @@ def answer(name: str, train: Dataset, test: Dataset, problem: Problem) -> Answer
     unseen = Dataset(test.rows.drop(columns=[problem.target]), test.pixels)
     began = time.perf_counter()
     try:
-        fitted = fit(name, train, problem)
-        predictions = fitted.predict(unseen)
+        with warnings.catch_warnings(), _threads(train):
+            warnings.simplefilter("ignore", ConvergenceWarning)  # becomes the note
+            fitted = fit(name, train, problem)
+            predictions = fitted.predict(unseen)
     except Exception as error:
         # Whatever it was, the ladder goes on and the gate refuses; a library's text may quote cells.
         _log.debug("the baseline %s failed", name, exc_info=True)
@@ -113,6 +115,12 @@ def answer(name: str, train: Dataset, test: Dataset, problem: Problem) -> Answer
         reason = str(error) if known else f"scikit-learn raised {type(error).__name__}"
         return Answer(None, time.perf_counter() - began, error=reason)
     return Answer(predictions, time.perf_counter() - began, note=fitted.note)
+
+
+def _threads(train: Dataset) -> AbstractContextManager[Any]:
+    # Boosting on 2,000 rows, two busy cores: 0.6 s with one thread, 2 to 10 s with two that wait for
+    # each other. The result is the same.
+    return threadpool_limits(1, user_api="openmp") if len(train) < MANY_ROWS else nullcontext()
 
 
 def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
@@ -125,23 +133,25 @@ def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
 
     Raises:
         ConfigError: No such baseline for this kind of task.
-        DataRejected: No features, or a target that the settings do not fit.
+        DataRejected: No features, one class only, or a target that the settings do not fit.
     """
     builders = _CLASSIFIERS if problem.task == "classification" else _REGRESSORS
     if name not in builders:
         raise ConfigError(f"no baseline {quoted(name)} for {problem.task}", fix=did_you_mean(name, builders))
     truth = truth_of(train.rows[problem.target], problem.task)
     if name in _DUMMIES:
-        return Fitted(builders[name](0, []).fit(_nothing(train), truth), _nothing)
-    read: _Read = _flat
+        return Fitted(builders[name](0, []).fit(nothing(train), truth), nothing)
+    if problem.task == "classification" and (truth == truth[0]).all():
+        raise DataRejected("all train rows are of one class, so there is nothing to tell apart")
+    read: _Read = flat
     preparation: list[Any] = []
     categories: list[int] = []
     if train.pixels is None:
         numeric, categorical = feature_columns(
             train.rows, target=problem.target, columns=problem.columns, exclude=problem.exclude
         )
-        read = _frame(numeric, categorical)
-        preparation = [_codes(numeric, categorical) if name == "boosting" else _wide(numeric, categorical)]
+        read = frame(numeric, categorical)
+        preparation = [codes(numeric, categorical) if name == "boosting" else wide(numeric, categorical)]
         categories = list(range(len(numeric), len(numeric) + len(categorical)))
     # scikit-learn's seeds have 32 bits.
     estimator = make_pipeline(*preparation, builders[name](problem.seed % 2**32, categories))
@@ -152,17 +162,6 @@ def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
         return _fit_on_sample(estimator, read, train, truth, problem.seed)
     estimator.fit(read(train), truth)
     return Fitted(estimator, read, _convergence(estimator))
-
-
-def truth_of(target: pd.Series, task: Task) -> np.ndarray:
-    """The target, (n,), as every rung and metric takes it: float64, or labels in plain numpy types."""
-    if task == "regression" or pd.api.types.is_float_dtype(target.dtype):
-        return np.asarray(target.to_numpy(dtype=np.float64, na_value=np.nan))
-    if pd.api.types.is_bool_dtype(target.dtype):
-        return np.asarray(target.to_numpy(dtype=bool))
-    if pd.api.types.is_integer_dtype(target.dtype):
-        return np.asarray(target.to_numpy(dtype=np.int64))
-    return np.asarray(target.to_numpy(dtype=object))
 
 
 # --- fitting ----------------------------------------------------------------------------------------
@@ -184,20 +183,9 @@ def _fit_on_sample(estimator: Any, read: _Read, train: Dataset, truth: np.ndarra
     note = "gives no probabilities, so no log_loss"
     if len(train) > SAMPLE:
         note = f"fitted on a sample of {SAMPLE:,} of the {len(train):,} train rows; {note}"
-        rows = _stratified(truth, SAMPLE, seed)
+        rows = stratified(truth, SAMPLE, seed)
         train, truth = train.take(rows), truth[rows]
     return Fitted(estimator.fit(read(train), truth), read, note)
-
-
-def _stratified(labels: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """`size` positions, sorted, every class by its share to within one row.
-
-    Every so-many-th of the shuffled rows in order of their class; works with classes of one row, too.
-    """
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    codes = pd.factorize(labels)[0][shuffled]
-    by_class = shuffled[np.argsort(codes, kind="stable")]
-    return np.sort(by_class[np.linspace(0, len(labels) - 1, size).round().astype(np.int64)])
 
 
 def _convergence(estimator: Any) -> str:
@@ -205,47 +193,6 @@ def _convergence(estimator: Any) -> str:
     if isinstance(last, LogisticRegression) and max(last.n_iter_) >= STEPS:
         return f"stopped after {STEPS} steps, before it converged"
     return ""
-
-
-# --- inputs -----------------------------------------------------------------------------------------
-
-
-def _nothing(data: Dataset) -> np.ndarray:
-    return np.zeros((len(data), 1))
-
-
-def _flat(data: Dataset) -> np.ndarray:
-    """Pixels as (n, height * width * channels) float32 in 0..1."""
-    if data.pixels is None:
-        raise DataRejected("the model was fitted on images, but there are none")
-    return np.asarray(data.pixels, dtype=np.float32).reshape(len(data), -1) / np.float32(255)
-
-
-def _frame(numeric: list[str], categorical: list[str]) -> _Read:
-    """Reads rows as float64 with NaN for missing, and text with a level of its own for missing."""
-    if not numeric and not categorical:
-        raise DataRejected("there are no features left", fix="look at columns.drop")
-
-    def read(data: Dataset) -> pd.DataFrame:
-        numbers = {name: numbers_of(data.rows[name]) for name in numeric}
-        texts = {name: texts_of(data.rows[name]).fillna("").to_numpy(dtype=object) for name in categorical}
-        return pd.DataFrame({**numbers, **texts}, index=data.rows.index)
-
-    return read
-
-
-def _wide(numeric: list[str], categorical: list[str]) -> ColumnTransformer:
-    """Standardised numbers with a mark where one was missing, and a column for each known level."""
-    imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    numbers = make_pipeline(imputer, StandardScaler())
-    levels = OneHotEncoder(handle_unknown="ignore")
-    return ColumnTransformer([("numbers", numbers, numeric), ("levels", levels, categorical)])
-
-
-def _codes(numeric: list[str], categorical: list[str]) -> ColumnTransformer:
-    """Numbers as they are, and a code for each level; NaN for unknown ones."""
-    levels = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=LEVELS)
-    return ColumnTransformer([("numbers", "passthrough", numeric), ("levels", levels, categorical)])
 
 
 # --- estimators -------------------------------------------------------------------------------------

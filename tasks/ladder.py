@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks import baselines, metrics, scoring, slices
+from tasks import metrics, scoring, slices
 from tasks.baselines import Answer
 from tasks.comparison import CANDIDATE, Comparison
 from tasks.config import Task
 from tasks.dataset import Dataset
 from tasks.errors import DataRejected, ModelyardError
+from tasks.features import truth_of
 from tasks.predictions import Predictions
 from tasks.records import ModelVersion, Score, SliceScore
 
@@ -50,7 +51,7 @@ def read_rows(raw: Path, cleaned: Path, parts: pd.Series, target: str, kind: Tas
         train=_at(clean, parts.index[(parts == "train").to_numpy()]),
         test=kept,
         raw=_without(_at(before, test), target),
-        truth=baselines.truth_of(kept.rows[target], kind),
+        truth=truth_of(kept.rows[target], kind),
     )
 
 
