@@ -1,0 +1,221 @@
+"""Where MLflow keeps its state, how that is opened, and what its failures mean.
+
+By default the store is one SQLite file, `ROOT/mlflow/mlflow.db`, with artifacts beside it;
+`MLFLOW_TRACKING_URI` replaces it. MLflow is imported inside functions, after the switches that it
+reads at import (telemetry, logging) are set, and because its import takes a second.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import ModelyardError, RegistryConflict, Unavailable, quoted
+
+LOCK_SECONDS = 60.0
+"""How long one process waits for another that holds a lock."""
+
+_SWITCHES = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",  # MLflow honours only the literal "true"
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+    "MLFLOW_UV_AUTO_DETECT": "false",  # would copy the lock file of whatever folder we run in
+}
+_REMOTE_SWITCHES = {
+    # MLflow's own defaults block one call for 246 s when the server is absent.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+_FORESEEN = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
+"""Codes of MLflow errors that speak of a request; all others mean that the store is not usable."""
+
+
+def connect(root: Path) -> str:
+    """The tracking URI, with the store behind it ready for use.
+
+    The local store is made once, by whoever comes first, under a file lock: it is built under
+    another name and renamed, so a file that exists has every table. It is put into write-ahead
+    mode, which halves what a metric costs and lets readers read during a write.
+
+    Args:
+        root: Folder that holds `mlflow/`.
+
+    Returns:
+        `MLFLOW_TRACKING_URI` where that is set, else the absolute URI of the local store.
+
+    Raises:
+        Unavailable: The file is damaged or not a database.
+    """
+    _set_switches(_SWITCHES)
+    if uri := os.environ.get("MLFLOW_TRACKING_URI", "").strip():
+        _set_switches(_REMOTE_SWITCHES if is_remote(uri) else {})
+        quiet()
+        return uri
+    quiet()
+    path = (root / "mlflow" / "mlflow.db").resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path.parent / ".lock", waiting_for="the MLflow store to be made"):
+        if not path.exists():
+            _create(path)
+    _check(path)
+    return f"sqlite:///{path}"
+
+
+def is_remote(uri: str) -> bool:
+    """Whether a server stands between us and the store; it then decides where artifacts go."""
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
+def artifacts(root: Path, project: str) -> str:
+    """URI of the folder for a project's artifacts in the local store."""
+    return (root / "mlflow" / "artifacts" / project).resolve().as_uri()
+
+
+def client(uri: str) -> Any:
+    """An `MlflowClient` for runs and registry at `uri`; nothing ambient is read or set."""
+    quiet()
+    from mlflow import MlflowClient  # noqa: PLC0415 - takes a second
+
+    with reaching(uri):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def without_credentials(text: str) -> str:
+    """`text` with user and password taken out of every URL in it."""
+    return re.sub(r"://[^/@\s]+@", "://", text)
+
+
+@contextmanager
+def reaching(uri: str) -> Iterator[None]:
+    """Turns MLflow's failures to reach or read its store into `Unavailable`.
+
+    Errors that speak of the request (no such run, a name that exists) pass through as MLflow's.
+    """
+    quiet()
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    try:
+        yield
+    except ModelyardError:
+        raise
+    except MlflowException as error:
+        if error.error_code in _FORESEEN:
+            raise
+        raise _unavailable(uri, error) from None
+    except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
+        raise _unavailable(uri, error) from None
+
+
+def _unavailable(uri: str, error: object) -> Unavailable:
+    problem = without_credentials((str(error).splitlines() or [""])[0])
+    fix = "see that the server runs and accepts you"
+    if not is_remote(uri):
+        fix = "another process may hold it: try again; if it is damaged, put back a copy (mlflow/README.md)"
+    if "out-of-date database schema" in str(error):
+        fix = "back it up, then run `mlflow db upgrade` with the MLflow version of requirements.lock"
+    return Unavailable(f"MLflow store {without_credentials(uri)}: {quoted(problem)}", fix=fix)
+
+
+@contextmanager
+def locked(path: Path, *, waiting_for: str, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Holds an exclusive lock on the file at `path`; the kernel drops it when its owner dies.
+
+    It binds processes of one machine only.
+
+    Raises:
+        RegistryConflict: Another process held it for all of `seconds`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + seconds
+    with path.open("a+") as file:
+        while not _try_lock(file):
+            if time.monotonic() > deadline:
+                raise RegistryConflict(
+                    f"another process (pid {_owner(path)}) holds {path}; "
+                    f"waited {seconds:.0f} s for {waiting_for}",
+                    fix="let it finish, or end it; the lock goes with it",
+                )
+            time.sleep(0.02)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield  # closing the file releases the lock
+
+
+def _try_lock(file: Any) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _owner(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip() or "unknown"
+
+
+def _set_switches(switches: dict[str, str]) -> None:
+    for name, value in switches.items():
+        os.environ.setdefault(name, value)
+
+
+def quiet() -> None:
+    """Keeps MLflow and its migrations off the terminal and the network; a level asked for is left."""
+    _set_switches(_SWITCHES)
+    # MLflow's import sets the log handlers that are taken away below.
+    from mlflow.telemetry import set_telemetry_client  # noqa: PLC0415
+
+    set_telemetry_client()  # in case mlflow was imported before the switches were set
+    if os.environ.get("MLFLOW_LOGGING_LEVEL"):
+        return
+    for name in ("mlflow", "alembic"):
+        logger = logging.getLogger(name)
+        logger.handlers = [logging.NullHandler()]
+        logger.propagate = False
+
+
+def _create(path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
+
+    temporary = path.with_name(".mlflow.db.new")
+    _remove(temporary)  # what a process that died left behind
+    uri = f"sqlite:///{temporary}"
+    try:
+        with reaching(uri):
+            store = SqlAlchemyStore(uri, artifacts(path.parent.parent, "Default"))
+            store.engine.dispose()
+        with closing(sqlite3.connect(temporary)) as database:
+            database.execute("PRAGMA journal_mode=WAL")  # a property of the file: once is for ever
+        temporary.replace(path)
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).unlink()
+
+
+def _check(path: Path) -> None:
+    # SQLite tells of a damaged file at the first read; MLflow would retry for minutes.
+    uri = f"sqlite:///{path}"
+    try:
+        with closing(sqlite3.connect(path, timeout=5)) as database:
+            found = database.execute("SELECT count(*) FROM alembic_version").fetchone()
+    except sqlite3.Error as error:
+        raise _unavailable(uri, error) from None
+    if found != (1,):
+        raise _unavailable(uri, "its tables are incomplete")

@@ -1,0 +1,77 @@
+"""Loads a registered model as a stranger would; run as a script, in a fresh process without a GPU.
+
+    python -I cleanroom.py < line-with-the-path-of-a-request
+
+It imports what every model needs before it reads that line, so that the process that asks can go on
+meanwhile; when that process dies, the line never comes and this one ends too. The request is a JSON
+file that names the tracking URI, the model's URI, the raw rows and where the answer goes. At the top
+only the standard library is imported: the `tasks` that answers must be the copy inside the model, and
+the answer says where it lay.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Predictions of the model for the rows of the request.
+
+    Args:
+        request: `tracking_uri`, `model_uri`, `rows` (a .parquet or .npy file), `probabilities`.
+        folder: Empty folder that the model is fetched into.
+
+    Returns:
+        `values`, `confidence` (the greatest probability of each row, or None) and `tasks`, the file
+        of the package that answered, relative to `folder`, or None if it lay elsewhere.
+    """
+    import mlflow  # noqa: PLC0415
+
+    mlflow.set_tracking_uri(request["tracking_uri"])
+    mlflow.set_registry_uri(request["tracking_uri"])
+    model = mlflow.pyfunc.load_model(request["model_uri"], dst_path=str(folder))
+    rows = _read(Path(request["rows"]))
+    values = model.predict(rows)
+    confidence = None
+    if request["probabilities"]:
+        table = model.predict(rows, params={"output": "probabilities"})
+        confidence = table.to_numpy().max(axis=1).tolist()
+    return {"values": values.tolist(), "confidence": confidence, "tasks": _own_copy(folder)}
+
+
+def _read(path: Path) -> Any:
+    import numpy as np  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415
+
+    return np.load(path, allow_pickle=False) if path.suffix == ".npy" else pd.read_parquet(path)
+
+
+def _own_copy(folder: Path) -> str | None:
+    package = sys.modules.get("tasks")
+    place = Path(getattr(package, "__file__", None) or "/").resolve()
+    return str(place.relative_to(folder.resolve())) if place.is_relative_to(folder.resolve()) else None
+
+
+def main() -> None:
+    """Answers the request that standard input names; a failure is an answer too."""
+    import mlflow.pyfunc  # noqa: F401, PLC0415
+    import torch  # noqa: F401, PLC0415
+
+    path = sys.stdin.readline().strip()
+    if not path:
+        return
+    request = json.loads(Path(path).read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            result = answer(request, Path(folder))
+        except Exception as error:  # the process that asked decides what it means
+            result = {"error": type(error).__name__, "message": str(error)[:500]}
+    Path(request["answer"]).write_text(json.dumps(result), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
