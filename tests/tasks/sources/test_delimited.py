@@ -58,6 +58,8 @@ def parsed(data: bytes, delimiter: str = ",") -> dict[str, list[str | None]]:
         (b'a,b\n1,x\n2,x"y\n', "t.csv row 2: expected quotes around a whole field, got a stray one"),
         (b'a,b\n1,"x"y\n', "t.csv row 1: expected quotes around a whole field, got a stray one"),
         (b'a"b,c\n1,2\n', "t.csv header: expected quotes around a whole field"),
+        (b'a,b\n1,"x"y\n2,"z"\n', "t.csv row 1: expected quotes around a whole field, got a stray one"),
+        (b'a,b\n1,"z"\n2,x"y"\n', "t.csv row 2: expected quotes around a whole field, got a stray one"),
         (b"a;b\n1;2\n", "t.csv header: expected fields separated by ',', got 1 field that holds ';'"),
         (b"a\tb\n1\t2\n", "t.csv header: expected fields separated by ',', got 1 field that holds '\\t'"),
     ],
@@ -128,7 +130,7 @@ def test_one_bad_row_far_down_is_found_by_its_number() -> None:
 
 
 def test_a_bad_byte_far_down_is_found_across_chunks() -> None:
-    text = "a,b\n" + "é,x\n" * 6_000_000  # 30 MB: more than one chunk, none of them ending between characters
+    text = "ab,b\n" + "é,x\n" * 6_000_000  # 30 MB: two chunks, the first of which ends inside a character
     data = text.encode()
     delimited.check_text(data, "t.csv")
     broken = data[:-3] + b"\xff" + data[-2:]
@@ -143,8 +145,13 @@ def test_many_bad_rows_are_counted_and_the_first_listed() -> None:
 
 
 def test_a_field_longer_than_a_block_is_read() -> None:
-    text = "x" * (5 * 2**20)
+    text = "x" * (9 * 2**20)
     assert parsed(f"a,b\n1,{text}\n".encode())["b"] == [text]
+    assert "row 2: expected 2 fields, got 1" in str(refused(f"a,b\n1,{text}\n2\n".encode()))
+
+
+def test_a_name_longer_than_any_reader_takes_is_refused() -> None:
+    assert "t.csv header: can't be read" in str(refused(b"a," + b"x" * 200_000 + b"\n1,2\n"))
 
 
 def test_a_pickle_is_unsafe() -> None:
