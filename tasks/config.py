@@ -7,6 +7,8 @@ a step is handed only the part that it needs.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from tasks.errors import ConfigError, UnsafeInput, did_you_mean, quoted
+from tasks.strict_yaml import parse
 
 Task = Literal["regression", "classification"]
 
@@ -138,6 +141,13 @@ class Keep(Strict):
 
     keep: dict[str, tuple[float | None, float | None]]
 
+    @model_validator(mode="after")
+    def _check(self) -> Keep:
+        for name, (low, high) in self.keep.items():
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"{name}: low {low} lies above high {high}")
+        return self
+
 
 _OPERATIONS: dict[str, type[Strict]] = {
     "types": Types,
@@ -150,9 +160,13 @@ _OPERATIONS: dict[str, type[Strict]] = {
 }
 
 
+def _keys_of(value: Any) -> Iterable[str]:
+    """Keys of a mapping or a model; a union's tag is looked for among them."""
+    return value if isinstance(value, dict) else getattr(type(value), "model_fields", ())
+
+
 def _operation_tag(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else type(value).model_fields
-    return next((key for key in keys if key in _OPERATIONS), None)
+    return next((key for key in _keys_of(value) if key in _OPERATIONS), None)
 
 
 Operation = Annotated[
@@ -332,8 +346,7 @@ _CRITERIA = ("better_than", "not_worse_than", "metric")
 
 
 def _criterion_tag(value: Any) -> str | None:
-    keys = value if isinstance(value, dict) else type(value).model_fields
-    return next((key for key in _CRITERIA if key in keys), None)
+    return next((key for key in _CRITERIA if key in _keys_of(value)), None)
 
 
 Criterion = Annotated[
@@ -442,7 +455,9 @@ def load(root: Path, name: str, *, source: Path | None = None, settings: tuple[s
         UnsafeInput: A YAML tag that would build an object, or a path out of the project.
     """
     if name not in names(root):
-        raise ConfigError(f"no project {quoted(name)} below {root / 'data'}", fix=did_you_mean(name, names(root)))
+        raise ConfigError(
+            f"no project {quoted(name)} below {root / 'data'}", fix=did_you_mean(name, names(root))
+        )
     path = root / "data" / name / "project.yaml"
     tree = _read_yaml(path)
     for setting in settings:
@@ -473,47 +488,13 @@ def _source_of(path: Path) -> dict[str, Any]:
     return {"kind": "idx" if idx else "table", "path": str(path.resolve())}
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses duplicate keys and aliases (323 bytes of aliases can mean 39 MB)."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.constructor.ConstructorError(None, None, "aliases are not accepted", mark)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                problem = f"the key {key.value!r} stands here twice"
-                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_YAML_BYTES:
         raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes")
-    tree = _parse(path.read_bytes(), str(path))
+    tree = parse(path.read_bytes(), str(path))
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected keys and values, got {type(tree).__name__}")
     return tree
-
-
-def _parse(text: bytes | str, place: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
-    except yaml.constructor.ConstructorError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        kind = UnsafeInput if "tag" in str(error.problem) else ConfigError
-        raise kind(f"{place}{line}: {error.problem}") from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ConfigError(f"{place}{where}: not YAML: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{place}: not YAML: {quoted(str(error).splitlines()[0])}") from None
 
 
 def _assign(tree: dict[str, Any], setting: str) -> None:
@@ -521,11 +502,14 @@ def _assign(tree: dict[str, Any], setting: str) -> None:
     if not equals or not key:
         raise ConfigError(f"--set {quoted(setting)}: expected dotted.key=value")
     *parents, last = key.split(".")
-    for parent in parents:
-        tree = tree.setdefault(parent, {}) if isinstance(tree, dict) else {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"--set {quoted(setting)}: {quoted('.'.join(parents))} holds no keys")
-    tree[last] = _parse(value, f"--set {key}")
+    for depth, parent in enumerate(parents, start=1):
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(
+                f"--set {quoted(setting)}: {quoted('.'.join(parents[:depth]))} holds no keys",
+                fix="set it as a whole",
+            )
+    tree[last] = parse(value, f"--set {key}")
 
 
 def _validated(tree: dict[str, Any], path: Path) -> Config:
@@ -543,7 +527,11 @@ def _explain(problem: Any) -> list[str]:
     tags = {*_OPERATIONS, "neuron", "mlp", "cnn", "custom", "table", "idx", "package", *_CRITERIA}
     location = list(problem["loc"])
     # A union's tag stands in the location as if it were a key; a key of that name is the last entry.
-    parts = [str(p) for i, p in enumerate(location) if not (p in tags and i and i < len(location) - 1 and _is_tag(location, i))]
+    parts = [
+        str(p)
+        for i, p in enumerate(location)
+        if not (p in tags and i and i < len(location) - 1 and _is_tag(location, i))
+    ]
     key = ".".join(parts)
     if problem["type"] == "extra_forbidden":
         return [f"{key}: unknown key; {did_you_mean(parts[-1], _keys(parts[:-1], location))}"]
@@ -554,7 +542,13 @@ def _explain(problem: Any) -> list[str]:
         return [f"{key}: {line}" if key else line for line in message.splitlines()]
     value = problem["input"]
     got = "a mapping" if isinstance(value, dict) else quoted(value)
+    message = (
+        _PYTHON_WORDS.sub("", message).replace("valid tuple", "list").replace("valid dictionary", "mapping")
+    )
     return [f"{key}: got {got}; {message[:1].lower()}{message[1:]}"]
+
+
+_PYTHON_WORDS = re.compile(r" or (instance of \w+|object to extract fields from)")
 
 
 def _is_tag(location: list[Any], i: int) -> bool:
@@ -580,6 +574,7 @@ def _keys(parts: list[str], location: list[Any]) -> list[str]:
         "source.table": TableSource,
         "source.idx": IdxSource,
         "source.package": PackageSource,
+        **{f"clean.{name}": model for name, model in _OPERATIONS.items()},
         "gate.better_than": BetterThan,
         "gate.not_worse_than": NotWorseThan,
         "gate.metric": Limit,
@@ -593,5 +588,3 @@ def as_yaml(config: Config) -> str:
     """The whole configuration with every default resolved, as YAML."""
     tree = config.model_dump(mode="json", by_alias=True)
     return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=100))
-
-
