@@ -110,15 +110,26 @@ def remember(
     known = _recall(home, record)
     if known is not None:
         os.utime(home)  # the least recently used outputs are the ones that go
-        return _with_step(known, Step(name=name, status="reused", why="same data, settings and code", seconds=time.perf_counter() - began))
+        return _with_step(
+            known,
+            Step(
+                name=name,
+                status="reused",
+                why="same data, settings and code",
+                seconds=time.perf_counter() - began,
+            ),
+        )
     why = _difference(work / name, made_of)
     (work / name).mkdir(parents=True, exist_ok=True)
+    _sweep(work / name)
     shutil.rmtree(home, ignore_errors=True)  # present, but not whole: damaged
-    temporary = Path(tempfile.mkdtemp(dir=work / name, prefix=".building-"))
+    temporary = Path(tempfile.mkdtemp(dir=work / name, prefix=f".building-{os.getpid()}-"))
     try:
         built = build(temporary)
         seconds = time.perf_counter() - began
-        built = _with_step(built, Step(name=name, status="ran", why=why, seconds=round(seconds, 3)), folder=home)
+        built = _with_step(
+            built, Step(name=name, status="ran", why=why, seconds=round(seconds, 3)), folder=home
+        )
         write_json(temporary / "inputs.json", made_of)
         write_json(temporary / "record.json", {"record": built, "files": _digests(temporary)})
         _flush_tree(temporary)
@@ -150,7 +161,7 @@ def _recall(home: Path, record: type[R]) -> R | None:
             if sha256_file(home / name) != expected:
                 return None
         known = from_json(record, stored["record"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return dataclasses.replace(known, folder=home)  # type: ignore[type-var]
 
@@ -174,6 +185,17 @@ def _changes(before: Any, now: Any, prefix: str = "") -> Iterator[str]:
             yield from _changes(before.get(key), now.get(key), f"{prefix}.{key}" if prefix else key)
     elif before != now:
         yield prefix
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what builders that were killed left behind."""
+    for path in folder.glob(".building-*"):
+        try:
+            os.kill(int(path.name.split("-")[1]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(path, ignore_errors=True)
+        except (OSError, ValueError, IndexError, OverflowError):
+            continue  # alive under another user, or not named by us
 
 
 def _forget_oldest(folder: Path) -> None:
