@@ -95,10 +95,16 @@ class Inspection:
         raise DataRejected("; ".join(told), fix=f"see report.html and quarantine.csv in {folder}")
 
     def _places(self, finding: Finding) -> str:
-        if not finding.rows:
-            return ""
-        more = ", …" if (finding.count or 0) > len(finding.rows) else ""
-        return f" [{', '.join(place(row, self.files) for row in finding.rows)}{more}]"
+        """` [one.csv row 3, row 8, two.csv row 1, …]`: a file is named once for the rows that follow."""
+        told: list[str] = []
+        last = ""
+        for row in finding.rows:
+            spot = place(row, self.files)
+            name = spot[: spot.rindex("row ")]
+            told.append(spot.removeprefix(name) if name == last else spot)
+            last = name
+        more = ", …" if told and (finding.count or 0) > len(told) else ""
+        return f" [{', '.join(told)}{more}]" if told else ""
 
     def write(self, folder: Path) -> None:
         """Writes result.json, report.html and quarantine.csv into an existing folder."""

@@ -100,6 +100,7 @@ def test_good_rows_are_stored_as_they_came(bench) -> None:
     assert (result["outcome"], result["evaluated"], result["fingerprint"]) == ("accepted", 2, "f" * 64)
     assert result["rows"] == {"read": 100, "kept": 100, "quarantined": 0, "budget": 1}
     assert bench.quarantine(record.folder) == [["file", "row", "reason"]]
+    assert list(record.folder.glob("docs/validations/tiny/validate/*/rows.html"))
     assert not (bench.work / "refused").exists()
 
 
@@ -136,8 +137,8 @@ def test_one_bad_row_too_many_refuses(bench) -> None:
     assert message.startswith(
         "20 of 100 rows are bad (y: target missing: 20), but at most 19 may be set aside"
     )
-    assert "[one.csv row 21, one.csv row 22," in message
-    assert message.count("one.csv row") == 10
+    assert "[one.csv row 21, row 22, row 23," in message
+    assert message.endswith("row 30, …]")
     assert len(bench.quarantine()) == 21
     assert bench.result()["rows"] == {"read": 100, "kept": 0, "quarantined": 20, "budget": 19}
 
@@ -299,11 +300,10 @@ def test_report_tells_the_verdict_and_escapes_names(bench) -> None:
     assert "100 rows read, 100 quarantined" in html.replace("\n      of", "")
     assert "<b>&" not in html.replace("&lt;b&gt;&amp;", "")
     assert "about column_mean_to_be_between" in html
-    assert "observed 49.5" in html or "49.5" in html
+    assert "49.5" in html  # the mean that was observed
     assert "http" not in html  # self-contained
-    accepted = bench.run
     bench.suite = [ROWS]
-    assert "Accepted" in (accepted().folder / "report.html").read_text()
+    assert "Accepted" in (bench.run().folder / "report.html").read_text()
 
 
 # --- real files -------------------------------------------------------------------------------------
