@@ -129,8 +129,8 @@ def digits(tmp_path) -> Yard:
     rng = np.random.default_rng(2)
     labels = rng.choice(3, 400, p=[0.5, 0.3, 0.2])
     pixels = rng.integers(0, 120, (400, 4, 4))
-    pixels[labels == 1, :, :2] += 40
-    pixels[labels == 2, :, 2:] += 40
+    pixels[labels == 1, :, :2] += 20
+    pixels[labels == 2, :, 2:] += 20
     rows = pd.DataFrame({"label": labels, "part": ""}, index=pd.RangeIndex(400, name="row"))
     yard = Yard(
         tmp_path, Dataset(rows, pixels.astype(np.uint8)), parts_of(rows, 5), "label", "classification"
