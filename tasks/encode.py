@@ -154,6 +154,9 @@ def _normal_scores(present: np.ndarray) -> tuple[tuple[float, ...], tuple[float,
     knots = np.unique(ordered)
     if len(knots) > KNOTS:
         knots = np.unique(ordered[np.linspace(0, len(ordered) - 1, KNOTS).round().astype(int)])
+    # Neighbours that differ by less than rounding noise would make the slope between them overflow.
+    apart = np.diff(knots, prepend=-np.inf) > 1e-12 * max(abs(knots[0]), abs(knots[-1]), 1e-300)
+    knots = knots[apart]
     below, upto = np.searchsorted(ordered, knots, "left"), np.searchsorted(ordered, knots, "right")
     normal = NormalDist()
     scores = tuple(normal.inv_cdf(rank) for rank in (below + upto) / (2 * len(ordered)))

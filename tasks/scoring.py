@@ -75,7 +75,7 @@ def make_network(network: Mapping[str, Any], encoder: Encoder) -> nn.Module:
     module = build(network, input_spec(encoder))
     if isinstance(encoder.inputs, ImageInputs):
         module = nn.Sequential(Standardise(encoder.inputs.mean, encoder.inputs.std), module)
-        module.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 
 
@@ -149,11 +149,18 @@ class Scorer:
 
         The answer of an unreadable row means nothing.
         """
-        if isinstance(data, pd.DataFrame):
+        bad: dict[int, str] = {}
+        if isinstance(self.encoder.inputs, TableInputs):
+            if not isinstance(data, pd.DataFrame):
+                raise DataRejected("this model takes a table, not images", fix="pass a pandas DataFrame")
             rows, bad = self._prepare(data)
-            inputs = self.encoder.inputs.encode(rows)  # type: ignore[arg-type]
+            inputs = self.encoder.inputs.encode(rows)
         else:
-            inputs, bad = self.encoder.inputs.encode(np.asarray(data)), {}  # type: ignore[arg-type]
+            if isinstance(data, pd.DataFrame):
+                raise DataRejected(
+                    "this model takes images, not a table", fix="pass a uint8 array (n, height, width)"
+                )
+            inputs = self.encoder.inputs.encode(data)
         return self._decode(self._forward(inputs)), bad
 
     def _prepare(self, data: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
@@ -165,7 +172,7 @@ class Scorer:
             )
         read: dict[str, pd.Series] = {}
         bad: dict[int, str] = {}
-        for column in columns:
+        for column in self.manifest["columns"]:
             name = column["name"]
             if name not in data.columns:
                 known = [str(c) for c in data.columns]

@@ -333,8 +333,11 @@ class _Loop:
 
 def _optimizer(network: nn.Module, settings: Fit) -> torch.optim.Optimizer:
     """AdamW; only matrices decay, since shrinking biases and norms regularises nothing."""
-    matrices = [p for p in network.parameters() if p.requires_grad and p.dim() > 1]
-    others = [p for p in network.parameters() if p.requires_grad and p.dim() <= 1]
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        adds = parameter.dim() <= 1 or name.endswith(("bias", "shift"))
+        (others if adds else matrices).append(parameter)
     groups = [
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from tasks.config import Cnn as CnnConfig
+from tasks.config import Mlp as MlpConfig
+from tasks.config import Neuron as NeuronConfig
+from tasks.networks import InputSpec, Standardise, build, count_parameters
+from tasks.networks.mlp import Bins, Embeddings, Mlp
+from tasks.networks.neuron import Neuron
+
+TABLE = InputSpec(outputs=3, numbers=4, levels=(5, 2))
+IMAGES = InputSpec(outputs=10, image=(1, 13, 12))
+
+
+def table_batch(rows: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(rows, 4), torch.randint(0, 2, (rows, 2))
+
+
+def test_the_primers_neuron_does_not_fire() -> None:
+    unit = Neuron(InputSpec(outputs=1, numbers=3))
+    threshold = 0.5
+    with torch.no_grad():
+        unit.sum.weight.copy_(torch.tensor([[0.8, 0.3, 0.5]]))
+        unit.sum.bias.fill_(-threshold)
+    above = unit(torch.tensor([[0.2, 0.7, 0.1]])).item()
+    assert above + threshold == pytest.approx(0.42)
+    assert not above > 0
+    assert unit(torch.tensor([[0.9, 0.7, 0.1]])).item() > 0
+
+
+def test_the_primers_first_network_is_the_same_arithmetic_written_out() -> None:
+    net = Mlp(InputSpec(outputs=1, numbers=3), hidden=(4, 2), dropout=0.0).eval()
+    x = torch.randn(7, 3)
+    (w1, b1), (w2, b2) = ((layer.weight[0], layer.bias[0]) for layer in net.hidden)
+    expected = torch.relu(torch.relu(x @ w1 + b1) @ w2 + b2) @ net.output.weight[0] + net.output.bias[0]
+    torch.testing.assert_close(torch.sigmoid(net(x)), torch.sigmoid(expected))
+    assert count_parameters(net) == 3 * 4 + 4 + 4 * 2 + 2 + 2 * 1 + 1
+
+
+@pytest.mark.parametrize(
+    "network", [NeuronConfig(), MlpConfig(hidden=(8,)), MlpConfig(hidden=(8, 4), members=3, bins=5)]
+)
+def test_tables_in_one_row_an_answer_out(network: NeuronConfig | MlpConfig) -> None:
+    net = build(network.model_dump(), TABLE).eval()
+    assert net(*table_batch()).shape == (6, 3)
+    assert net(*table_batch(1)).shape == (1, 3)
+
+
+@pytest.mark.parametrize("network", [NeuronConfig(), MlpConfig(hidden=(8,)), CnnConfig(widths=(4, 5, 6))])
+def test_images_in_one_row_an_answer_out(network: NeuronConfig | MlpConfig | CnnConfig) -> None:
+    net = build(network.model_dump(), IMAGES).eval()
+    assert net(torch.randn(2, 1, 13, 12)).shape == (2, 10)
+
+
+def test_members_share_nothing_and_are_averaged() -> None:
+    torch.manual_seed(0)
+    net = Mlp(TABLE, hidden=(8,), dropout=0.0, members=3, bins=4)
+    numbers, codes = table_batch()
+    apart = net.train()(numbers, codes)
+    assert apart.shape == (3, 6, 3)
+    torch.testing.assert_close(net.eval()(numbers, codes), apart.mean(0))
+    apart[1].sum().backward()
+    for layer in (*net.hidden, net.output):
+        moved = layer.weight.grad.abs().sum((1, 2)) > 0
+        assert moved.tolist() == [False, True, False]
+
+
+def test_embeddings_look_up_each_category_in_its_own_rows() -> None:
+    embed = Embeddings(2, (3, 4), 5)
+    found = embed(torch.tensor([[2, 1]]))
+    wide = embed.table.view(7, 2, 5)
+    for member in range(2):
+        torch.testing.assert_close(found[member, 0], torch.cat([wide[2, member], wide[4, member]]))
+
+
+def test_an_unknown_level_is_embedded_as_zero() -> None:
+    assert Embeddings(2, (3, 4), 5)(torch.tensor([[0, 0]])).abs().sum() == 0
+
+
+def test_bins_start_as_the_linear_map_and_then_bend() -> None:
+    bins = Bins(1, 1, 8, 2)
+    x = torch.linspace(-3, 3, 61)[:, None]
+    straight = bins(x)[0]
+    torch.testing.assert_close(straight.diff(dim=0).diff(dim=0), torch.zeros(59, 2), atol=1e-5, rtol=0)
+    with torch.no_grad():
+        bins.mix.normal_()
+    bent = bins(x)[0]
+    assert bent.diff(dim=0).diff(dim=0).abs().max() > 1e-3
+
+
+def test_standardise_agrees_with_arithmetic_for_grey_and_colour() -> None:
+    grey = torch.randint(0, 256, (2, 5, 6), dtype=torch.uint8)
+    expected = (grey[:, None].float() - 30.0) / 60.0
+    torch.testing.assert_close(Standardise((30.0,), (60.0,))(grey), expected)
+    colour = torch.randint(0, 256, (2, 5, 6, 3), dtype=torch.uint8)
+    out = Standardise((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))(colour)
+    torch.testing.assert_close(out[:, 2], (colour[..., 2].float() - 3.0) / 6.0)
+
+
+def test_a_custom_factory_by_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = build({"kind": "torch.nn:Identity", "options": {}}, TABLE)
+    assert isinstance(net, nn.Identity)
+    with pytest.raises(ValueError, match="can't be imported"):
+        build({"kind": "torch.nn:Nothing", "options": {}}, TABLE)
+    with pytest.raises(ValueError, match="returned InputSpec"):
+        build({"kind": "copy:copy", "options": {}}, TABLE)
+
+
+def test_networks_say_what_they_can_not_read() -> None:
+    with pytest.raises(ValueError, match="needs images"):
+        build(CnnConfig().model_dump(), TABLE)
+    with pytest.raises(ValueError, match="at least 8x8"):
+        build(CnnConfig().model_dump(), InputSpec(outputs=2, image=(1, 7, 28)))

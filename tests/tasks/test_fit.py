@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from tasks import checkpoints, parts, scoring, tracking, training
+from tasks.config import Augment, Cnn, Columns, Custom, Encode, Fit, Mlp, Neuron, Trim
+from tasks.dataset import Dataset
+from tasks.encode import Labels, Scale
+from tasks.errors import ConfigError, ResourceLimit, TrainingDiverged, Unavailable
+from tasks.fit import class_weights, fit, gap_warning, make_loss
+from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
+
+
+def prepared(folder: Path, raw: Dataset, cleaned: Dataset | None = None) -> dict[str, Any]:
+    """Records as the three steps before would leave them: two thirds train, a sixth each of the rest."""
+    cleaned = cleaned or raw
+    for name, data in (("raw", raw), ("cleaned", cleaned)):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        data.save(folder / name)
+    dealt = pd.Series(np.resize(["train", "train", "train", "train", "validation", "test"], len(cleaned)))
+    dealt.index = cleaned.rows.index
+    (folder / "split").mkdir(exist_ok=True)
+    dealt.to_frame("part").to_parquet(folder / "split" / parts.FILE)
+    step, rows = Step(name="made"), len(raw)
+    return {
+        "raw": ValidateRecord(
+            step=step, folder=folder / "raw", fingerprint="f", files=(), read=rows, kept=rows, quarantined=0,
+            reasons={}, findings=(), expectations=1, columns=tuple(raw.rows.columns),
+        ),
+        "cleaned": CleanRecord(
+            step=step, folder=folder / "cleaned", digest="c", read=rows, kept=rows, dropped=0, quarantined=0,
+            operations=(),
+        ),
+        "split": SplitRecord(step=step, folder=folder / "split", hash="s", train=1, validation=1, test=1),
+        "work": folder / "work",
+    }  # fmt: skip
+
+
+PRICES: dict[str, Any] = {
+    "kind": "regression", "target": "price", "columns": Columns(), "exclude": (), "clean": (),
+    "encode": Encode(numeric="quantile", target="log"), "metric": "mae", "seed": 0,
+    "network": Mlp(hidden=(16,), dropout=0.0, members=2, bins=4),
+    "settings": Fit(epochs=6, batch_size=32, learning_rate=0.01),
+}  # fmt: skip
+
+
+def fitted(folder: Path, raw: Dataset, cleaned: Dataset | None = None, **changes: Any) -> FitRecord:
+    return fit.fn(**{**prepared(folder, raw, cleaned), **PRICES, **changes})
+
+
+def stripes(rows: int = 60) -> Dataset:
+    """Made images of two classes: bright rows or bright columns."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 60, (rows, 10, 10), dtype=np.uint8)
+    for i in range(rows):
+        lines = pixels[i] if i % 2 else pixels[i].T
+        lines[rng.integers(0, 10)] = 255
+    frame = pd.DataFrame({"label": np.where(np.arange(rows) % 2, "rows", "columns")})
+    frame.index.name = "row"
+    return Dataset(frame, pixels)
+
+
+IMAGES: dict[str, Any] = {
+    "kind": "classification", "target": "label", "network": Cnn(widths=(4, 6, 8)), "metric": "log_loss",
+    "settings": Fit(
+        epochs=12, batch_size=8, learning_rate=0.02, schedule="one_cycle", augment=Augment(shift=1)
+    ),
+}  # fmt: skip
+
+
+def test_a_table_becomes_a_model_that_takes_raw_rows(tmp_path: Path, houses: pd.DataFrame) -> None:
+    raw = houses.copy()
+    raw["town"] = raw["town"] + "  "  # the cleaning inside the model strips it
+    record = fitted(tmp_path, Dataset(raw), Dataset(houses), clean=(Trim(trim=("town",)),))
+    assert record.device == "cpu"
+    assert record.precision == "float32"
+    assert len(record.history) == 6
+    model = scoring.load(record.folder)
+    assert model.manifest["columns"] == [
+        {"name": "area", "type": "number"},
+        {"name": "rooms", "type": "integer"},
+        {"name": "garden", "type": "number"},
+        {"name": "town", "type": "text"},
+    ]
+    answers = model.predict(raw.drop(columns="price"))
+    error = np.abs(answers.values - houses["price"]).mean()
+    assert error < 0.5 * np.abs(houses["price"] - houses["price"].median()).mean()
+    np.testing.assert_array_equal(answers.values, model.predict(raw).values)  # the target is ignored
+
+
+def test_images_become_a_model_that_takes_raw_images(tmp_path: Path) -> None:
+    data = stripes()
+    record = fitted(tmp_path, data, **IMAGES)
+    model = scoring.load(record.folder)
+    assert model.manifest["image_shape"] == [10, 10]
+    assert model.manifest["classes"] == ["columns", "rows"]
+    answers = model.predict(np.asarray(data.pixels))
+    assert (answers.values == data.rows["label"]).mean() > 0.9
+    np.testing.assert_allclose(answers.probabilities.sum(1), 1.0)  # type: ignore[union-attr]
+
+
+def test_changing_test_rows_changes_nothing_that_was_learned(tmp_path: Path, houses: pd.DataFrame) -> None:
+    before = fitted(tmp_path / "a", Dataset(houses))
+    spoiled = houses.copy()
+    at_test = spoiled.index % 6 == 5
+    spoiled.loc[at_test, ["area", "garden"]] = -1e6
+    spoiled.loc[at_test, "price"] = 1.0
+    spoiled.loc[at_test, "town"] = "elsewhere"
+    after = fitted(tmp_path / "b", Dataset(spoiled))
+    assert after.state_hash == before.state_hash
+    assert after.digest == before.digest
+    spoiled.loc[0, "area"] += 1.0
+    assert fitted(tmp_path / "c", Dataset(spoiled)).state_hash != before.state_hash
+
+
+def test_the_same_inputs_are_not_trained_twice(tmp_path: Path, houses: pd.DataFrame) -> None:
+    first = fitted(tmp_path, Dataset(houses))
+    again = fitted(tmp_path, Dataset(houses))
+    assert (first.step.status, again.step.status) == ("ran", "reused")
+    assert again.digest == first.digest
+    assert again.history == first.history
+    other = fitted(tmp_path, Dataset(houses), seed=1)
+    assert other.step.status == "ran"
+    assert "seed" in other.step.why
+
+
+def test_a_damaged_bundle_is_trained_again_to_the_same_bits(tmp_path: Path, houses: pd.DataFrame) -> None:
+    first = fitted(tmp_path, Dataset(houses))
+    weights = first.folder / scoring.WEIGHTS
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    again = fitted(tmp_path, Dataset(houses))
+    assert again.step.status == "ran"
+    assert again.digest == first.digest
+
+
+def test_a_killed_training_goes_on_and_leaves_no_checkpoint(tmp_path: Path, houses: pd.DataFrame) -> None:
+    def kill(epoch: Epoch, planned: int) -> None:
+        if epoch.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), training.watching(kill):
+        fitted(tmp_path, Dataset(houses))
+    (folder,) = (tmp_path / "work" / "checkpoints").iterdir()
+    assert checkpoints.load(folder) is not None
+    resumed = fitted(tmp_path, Dataset(houses))
+    whole = fitted(tmp_path / "whole", Dataset(houses))
+    assert resumed.digest == whole.digest
+    assert not list((tmp_path / "work" / "checkpoints").iterdir())
+
+
+def test_the_split_column_is_no_feature(tmp_path: Path, houses: pd.DataFrame) -> None:
+    houses["part"] = "train"
+    record = fitted(tmp_path, Dataset(houses), exclude=("part",), columns=Columns(drop=("rooms",)))
+    names = [column["name"] for column in scoring.load(record.folder).manifest["columns"]]
+    assert names == ["area", "garden", "town"]
+
+
+def test_a_users_own_network_is_built_from_its_import_path(
+    tmp_path: Path, houses: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mynets.py").write_text(
+        "from torch import nn\n"
+        "class Only(nn.Module):\n"
+        "    def __init__(self, spec, width):\n"
+        "        super().__init__()\n"
+        "        self.net = nn.Sequential(nn.Linear(spec.numbers, width), nn.Linear(width, 1))\n"
+        "    def forward(self, numbers, codes): return self.net(numbers)\n"
+        "def make(spec, width=3): return Only(spec, width)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    record = fitted(tmp_path, Dataset(houses), network=Custom(kind="mynets:make", options={"width": 5}))
+    assert record.parameters == 4 * 5 + 5 + 5 + 1
+    assert scoring.load(record.folder).predict(houses).values.shape == (300,)
+
+
+def test_what_can_not_be_trained_is_told_before_it_is(tmp_path: Path, houses: pd.DataFrame) -> None:
+    with pytest.raises(ConfigError, match="'cnn' needs images"):
+        fitted(tmp_path, Dataset(houses), network=Cnn())
+    with pytest.raises(ConfigError, match="no feature column is left"):
+        fitted(tmp_path, Dataset(houses), columns=Columns(drop=("area", "rooms", "garden", "town")))
+
+
+def test_a_missing_device_is_refused_before_any_data_is_read(
+    tmp_path: Path, houses: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(Dataset, "load", lambda folder: pytest.fail("data was read"))
+    with pytest.raises(ConfigError, match="has none"):
+        fitted(tmp_path, Dataset(houses), settings=Fit(device="cuda"))
+
+
+def test_divergence_leaves_nothing_behind(tmp_path: Path, houses: pd.DataFrame) -> None:
+    settings = Fit(epochs=50, learning_rate=100.0, schedule="constant", clip=None)
+    encode = Encode(numeric="none", target="none")
+    huge = houses.assign(area=houses["area"] * 1e30)
+    with pytest.raises(TrainingDiverged):
+        fitted(tmp_path, Dataset(huge), settings=settings, encode=encode, network=Neuron())
+    assert not [p for p in (tmp_path / "work" / "fit").iterdir() if p.is_dir()]
+
+
+def test_memory_that_runs_out_is_told_as_such(
+    tmp_path: Path, houses: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **how: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+
+    monkeypatch.setattr(training, "train", full)
+    with pytest.raises(ResourceLimit, match="batches of 32"):
+        fitted(tmp_path, Dataset(houses))
+
+
+def test_epochs_reach_tracking_and_its_absence_stops_nothing(
+    tmp_path: Path, houses: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(tracking, "log_epochs", lambda run, epochs: sent.extend(e.epoch for e in epochs))
+    run = RunRef(uri="none", experiment_id="0", run_id="r")
+    assert fitted(tmp_path / "a", Dataset(houses), run=run).warnings == ()
+    assert sent == [1, 2, 3, 4, 5, 6]
+
+    def absent(run: RunRef, epochs: list[Epoch]) -> None:
+        raise Unavailable("no server")
+
+    monkeypatch.setattr(tracking, "log_epochs", absent)
+    (warning,) = fitted(tmp_path / "b", Dataset(houses), run=run).warnings
+    assert warning == "6 epochs are missing from MLflow's curves: no server"
+
+
+def test_balanced_weights_agree_with_scikit_learn() -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = Labels(("a", "b", "c"), (60, 30, 10))
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=np.repeat([0, 1, 2], [60, 30, 10]))
+    np.testing.assert_allclose(class_weights(labels, "balanced"), expected, rtol=1e-6)  # type: ignore[arg-type]
+    assert class_weights(labels, "none") is None
+
+
+def test_members_losses_are_averaged() -> None:
+    targets, outputs = torch.tensor([0, 1, 1]), torch.randn(4, 3, 2)
+    loss = make_loss(Labels((0, 1), (1, 2)), None)
+    each = torch.stack([torch.nn.functional.cross_entropy(o, targets) for o in outputs])
+    torch.testing.assert_close(loss(outputs, targets), each.mean())
+    squared = make_loss(Scale(False, 0.0, 1.0, 0.0, 1.0), None)
+    numbers, goals = torch.randn(4, 3, 1), torch.randn(3)
+    expected = torch.stack([((n[:, 0] - goals) ** 2).mean() for n in numbers]).mean()
+    torch.testing.assert_close(squared(numbers, goals), expected)
+
+
+def test_overfitting_is_told() -> None:
+    def epoch(number: int, train: float, validation: float) -> Epoch:
+        return Epoch(
+            epoch=number, train_loss=train, validation_loss=validation, validation_metric=0.0,
+            learning_rate=0.1, seconds=1.0,
+        )  # fmt: skip
+
+    rising = [epoch(1, 1.0, 1.0), epoch(2, 0.5, 0.8), epoch(3, 0.1, 1.2)]
+    assert gap_warning(rising, 2)[0].startswith(
+        "overfitting after epoch 2: validation loss rose from 0.8 to 1.2"
+    )
+    assert gap_warning(rising[:2], 2) == ()
