@@ -89,12 +89,16 @@ def slices(record: EvaluateRecord, config: Config) -> dict[str, Any]:
         entries.sort(key=lambda s: (not isfinite(s.score), sign * s.score if isfinite(s.score) else 0))
         least = min((rule.min_rows for rule in limits if rule.slice == column), default=0)
         shown = entries[:SLICES]
-        dots = tuple(plots.Dot(e.value[:24], e.score, e.low, e.high, strong=False) for e in shown)
+        dots = tuple(plots.Dot(_short(e.value), e.score, e.low, e.high, strong=True) for e in shown)
         chart = plots.intervals([plots.Panel(f"{record.metric} by {column}, weakest first", dots)])
         alt = f"Dot plot of {record.metric} for {len(shown)} values of {column}, weakest first"
         groups.append((column, entries, least, inline(chart, alt)))
     middle = sorted(record.slices, key=lambda entry: entry.rows)[len(record.slices) // 2]
     return {"groups": groups, "places": wording.decimals(middle.score, middle.low, middle.high)}
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else f"{name[:23]}…"
 
 
 def training(fitted: FitRecord, config: Config) -> dict[str, Any]:

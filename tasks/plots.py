@@ -78,12 +78,12 @@ def intervals(panels: Sequence[Panel]) -> str:
             _dot(axis, dot, y, low, high)
         axis.set_ylim(len(names) - 0.4, -0.6)
         axis.grid(visible=False, axis="y")
-        axis.spines["left"].set_visible(False)
-        axis.tick_params(axis="y", length=0)
+        axis.tick_params(axis="y", pad=9)
     axes[0].set_yticks(range(len(names)), labels=names)
+    stands_out = len({dot.strong for dot in panels[0].dots}) > 1
     for label, dot in zip(axes[0].get_yticklabels(), panels[0].dots, strict=True):
-        label.set(color=ACCENT if dot.strong else INK, fontweight="bold" if dot.strong else "normal")
         label.set_parse_math(False)
+        label.set(color=ACCENT, fontweight="bold") if dot.strong and stands_out else label.set(color=INK)
     return _svg(figure, panels[0].title)
 
 
@@ -209,16 +209,10 @@ def _dot(axis: Axes, dot: Dot, y: int, low: float, high: float) -> None:
         left = dot.value < low
         edge = low if left else high
         axis.plot(edge, y, "<" if left else ">", color=color, markersize=5, clip_on=False)
-        axis.annotate(
-            _tick(float(f"{dot.value:.3g}") if abs(dot.value) < 1000 else dot.value),
-            (edge, y),
-            (8 if left else -8, 0),
-            textcoords="offset points",
-            color=MUTED,
-            fontsize=7.5,
-            va="center",
-            ha="left" if left else "right",
-        )
+        words = _tick(float(f"{dot.value:.3g}") if abs(dot.value) < 1000 else dot.value)
+        look: dict[str, Any] = {"color": MUTED, "fontsize": 7.5, "va": "center"}
+        look["ha"] = "left" if left else "right"
+        axis.annotate(words, (edge, y), (8 if left else -8, 0), textcoords="offset points", **look)
         return
     axis.plot(_reach(dot), (y, y), color=color, linewidth=2.2, solid_capstyle="round", zorder=2)
     axis.plot(dot.value, y, "o", color=color, markersize=6 if dot.strong else 5, zorder=3)

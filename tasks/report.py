@@ -102,13 +102,11 @@ def write(
 
 
 def _page(run: _Run, links: Mapping[str, str], environment: Mapping[str, str]) -> str:
-    folder = Path(__file__).parent / "templates"
-    loader = FileSystemLoader(folder)
-    jinja = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    names = ("number", "signed", "share", "duration", "size", "listed")
-    jinja.filters.update({name: getattr(wording, name) for name in names})
+    loader = FileSystemLoader(Path(__file__).parent / "templates")
+    blocks: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True}
+    jinja = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, **blocks)
+    jinja.filters.update(number=wording.number, signed=wording.signed)
+    jinja.filters.update(share=wording.share, duration=wording.duration)
     classify = run.config.task == "classification"
     frame = answers.predictions(run.evaluated.folder) if run.evaluated else None
     data = answers.dataset(run.cleaned.folder) if run.cleaned else None
@@ -144,9 +142,7 @@ def _outcome(run: _Run) -> dict[str, Any]:
         aliases = wording.listed(list(model.aliases)) or "without an alias"
         sentence = f"Registered as version {model.version} of {model.name}, {aliases}"
     else:
-        sentence = {"rejected": "Rejected", "skipped": "Skipped", "registered": "Registered"}.get(
-            word, f"Stopped at {run.stopped}"
-        )
+        sentence = word.capitalize() if registered else f"Stopped at {run.stopped}"
         if len(reasons) == 1 and len(reasons[0]) <= HEADLINE:
             sentence, reasons = f"{sentence}: {reasons[0]}", []
     tone = {"registered": "good", "rejected": "warm", "stopped": "bad"}.get(word, "calm")

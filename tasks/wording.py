@@ -29,7 +29,7 @@ def number(value: float | None, places: int | None = None) -> str:
         return "undefined"
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    if isinstance(value, int) or (places is None and abs(value) >= 1000):
+    if places is None and (isinstance(value, int) or abs(value) >= 1000):
         text = f"{value:,.0f}"
     elif places is None:
         text = f"{value:.4g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
