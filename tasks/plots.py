@@ -123,7 +123,7 @@ def residuals(truth: np.ndarray, predicted: np.ndarray, target: str) -> str:
     """
     figure = _figure(3.3)
     against, missed = figure.subplots(1, 2)
-    style = {"s": 9, "alpha": 0.4, "linewidths": 0, "color": ACCENT, "rasterized": len(truth) > VECTOR_POINTS}
+    style = {"s": 9, "alpha": 0.5, "linewidths": 0, "color": ACCENT, "rasterized": len(truth) > VECTOR_POINTS}
     for axis, title, x, y in (
         (against, f"predicted against true {target}", truth, predicted),
         (missed, "predicted − true, against predicted", predicted, predicted - truth),
