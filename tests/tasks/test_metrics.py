@@ -85,6 +85,11 @@ def test_r2_of_a_constant_truth_is_undefined(constant):
     assert math.isnan(metrics.compute("r2", truth, Predictions(truth + np.arange(7.0))))
 
 
+def test_what_rounding_leaves_of_a_constant_is_no_variance():
+    means = np.array([[1.0, 0.1, 0.1**2 * (1 + 4e-16)], [1.0, 0.0, 1.0]])
+    assert metrics.value("r2", means).tolist() == pytest.approx([math.nan, 0.0], nan_ok=True)
+
+
 def test_log_loss_needs_probabilities_and_gives_an_unknown_label_none():
     truth = np.array(["a", "z"], dtype=object)
     assert math.isnan(metrics.compute("log_loss", truth, Predictions(truth)))
