@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -236,7 +237,11 @@ def test_a_real_server_answers_the_same_numbers(tmp_path: Path, houses: pd.DataF
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(path), "--env-manager", "local"]
     server = subprocess.Popen(
-        [*command, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "-p", str(port)],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         body = {"dataframe_split": json.loads(houses[FEATURES][:4].to_json(orient="split", index=False))}
@@ -246,8 +251,10 @@ def test_a_real_server_answers_the_same_numbers(tmp_path: Path, houses: pd.DataF
                 break
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.25)
+        else:
+            pytest.fail("the server did not come up in a minute")
         assert status == 200
         assert answer["predictions"] == pytest.approx(expected)
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait()

@@ -20,13 +20,14 @@ from tasks.records import Epoch, RunRef
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ready database: making one costs seconds, copying it a moment."""
-    root = tmp_path_factory.getbasetemp() / "mlflow-template"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        (root / "mlflow").mkdir(parents=True, exist_ok=True)
-        (root / "mlflow" / ".mlflow.db.new").write_bytes(b"left by a process that died")
-        backend.connect(root)
-    return root / "mlflow" / "mlflow.db"
+    folder = tmp_path_factory.getbasetemp() / "mlflow-template" / "mlflow"
+    if not (folder / "mlflow.db").exists():
+        folder.mkdir(parents=True)
+        (folder / ".mlflow.db.new").write_bytes(b"left by a process that died")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+            backend.connect(folder.parent)
+    return folder / "mlflow.db"
 
 
 @pytest.fixture
