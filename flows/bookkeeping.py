@@ -6,6 +6,7 @@ record. The flow itself holds nothing but the order of the steps.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from tasks.records import ModelVersion, RunRef, SplitRecord, to_json
 
 R = TypeVar("R")
 
+REPORTS_KEPT = 20
 TAG_LIMIT = 4000
 """Characters of a tag; MLflow refuses more than 5000."""
 
@@ -153,15 +155,18 @@ class Books:
         """The report as far as the run came, beside the project's data and in MLflow."""
         names = {"validated": "validate", "cleaned": "clean", "parts": "split", "fitted": "fit"}
         names |= {"evaluated": "evaluate", "registered": "register"}
+        home = self.work / "reports" / f"{self.run.run_id[:12]}.html"
         path = report.write(
-            self.work / "report.html",
+            home,
             config=self.config,
             links=self.links(),
             environment=provenance.environment(self.device),
             reasons=reasons,
             **{key: self.records.get(step) for key, step in names.items()},
         )
-        tracking.log_artifact(self.run, path)
+        with tempfile.TemporaryDirectory() as place:
+            tracking.log_artifact(self.run, Path(shutil.copy(path, Path(place) / "report.html")))
+        _forget_oldest(home.parent)
         return path
 
     def close(self) -> dict[str, Any]:
@@ -229,6 +234,13 @@ def training(
         raise
     finally:
         tracking.finish_run(books.run, status)
+
+
+def _forget_oldest(folder: Path) -> None:
+    """MLflow keeps every report; beside the data the latest are enough."""
+    reports = sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in reports[REPORTS_KEPT:]:
+        path.unlink(missing_ok=True)
 
 
 def _begin(project: Project, root: Path) -> RunRef:

@@ -45,6 +45,7 @@ def build() -> App:
         help="Turns data into a registered model that is provably better than something simpler.",
         version=lambda: version("modelyard"),
         help_on_error=False,
+        suppress_keyboard_interrupt=False,
     )
     for name, (path, text) in COMMANDS.items():
         app.command(f"flows.commands.{path}", name=name, help=text)
@@ -75,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `modelyard ... | head` closed the pipe: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except SystemExit as error:  # what Rich raises in the same case
+        return error.code if isinstance(error.code, int) else 1
     except KeyboardInterrupt:
         return _refuse("INTERRUPTED", "interrupted; nothing was registered", "", INTERRUPTED, plain=plain)
     except Exception as error:

@@ -28,6 +28,10 @@ from tasks.errors import Unavailable
 
 START_LIMIT = 120.0
 """Seconds that a start may take; about five are usual, thirty on a busy machine."""
+LEAVING_LIMIT = 30.0
+"""Seconds that an earlier server may take to end; about one is usual."""
+RESPAWN_AFTER = 3.0
+"""Seconds without a server process after which another is started, once: two commands may cross."""
 
 
 @dataclass
@@ -133,7 +137,7 @@ def configured_url() -> str | None:
 
 def _share(lock: IO[bytes]) -> None:
     """Takes the users' lock; it is refused only while an earlier server is on its way out."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + LEAVING_LIMIT
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -141,7 +145,7 @@ def _share(lock: IO[bytes]) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise Unavailable(
-                    f"an earlier Prefect server still holds {lock.name} after 30 s",
+                    f"an earlier Prefect server still holds {lock.name} after {LEAVING_LIMIT:.0f} s",
                     fix="look for its process and end it",
                 ) from None
             time.sleep(0.05)
@@ -177,7 +181,7 @@ def _started(home: Path) -> str:
         port = _known(home)
         if port is not None and healthy(url := f"http://127.0.0.1:{port}/api", patience=2):
             return url
-        if not _alive(home) and time.monotonic() - respawned > 3:
+        if not _alive(home) and time.monotonic() - respawned > RESPAWN_AFTER:
             if respawned > began:
                 break
             respawned = time.monotonic()
