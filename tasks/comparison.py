@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tasks import metrics
 from tasks.config import METRICS, Task
@@ -92,9 +93,10 @@ def resample(
         if (table := metrics.statistics(name, truth, predictions)) is not None
     }
     means: dict[tuple[str, str], list[np.ndarray]] = {key: [] for key in tables}
-    for chunk in weights(len(truth), seed) if tables else ():
-        for key, table in tables.items():  # one product a rung: equal rungs get equal bits
-            means[key].append(chunk @ table / len(truth))
+    with threadpool_limits(1, "blas"):  # the same bits on any number of cores
+        for chunk in weights(len(truth), seed) if tables else ():
+            for key, table in tables.items():  # one product a rung: equal rungs get equal bits
+                means[key].append(chunk @ table / len(truth))
     found: dict[str, dict[str, np.ndarray]] = {rung: {} for rung in rungs}
     for rung in rungs:
         for name in names:
