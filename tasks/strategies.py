@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -132,20 +132,31 @@ def _group(rows: pd.DataFrame, how: Deal) -> np.ndarray:
     sizes = np.bincount(names)
     wanted = np.array([0, *how.sizes(len(rows))])
     wanted[TRAIN] = len(rows) - wanted.sum()
-    rng = np.random.default_rng(how.seed)
-    best, best_distance = np.full(len(sizes), TRAIN), math.inf
+
+    def distance(parts: np.ndarray) -> float:
+        counts = np.bincount(parts, weights=sizes, minlength=len(PARTS))
+        # An empty part is worse than any distance; if it is the best there is, `deal` refuses it.
+        return float(np.abs(counts - wanted).sum() + 2 * len(rows) * ((counts == 0) & (wanted > 0)).sum())
+
+    return np.asarray(min(_group_deals(sizes, wanted, how.seed), key=distance)[names])
+
+
+def _group_deals(sizes: np.ndarray, wanted: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """Ways to deal groups of `sizes` (g,), each as parts (g,): by random orders, and a last resort."""
+    rng = np.random.default_rng(seed)
     for _ in range(SHUFFLES):
         order = rng.permutation(len(sizes))
         middles = np.cumsum(sizes[order]) - sizes[order] / 2
         parts = np.full(len(sizes), TRAIN)
         parts[order[middles < wanted[TEST] + wanted[VALIDATION]]] = VALIDATION
         parts[order[middles < wanted[TEST]]] = TEST
-        counts = np.bincount(parts, weights=sizes, minlength=len(PARTS))
-        # An empty part is worse than any distance; it is refused later, if it is the best there is.
-        distance = np.abs(counts - wanted).sum() + 2 * len(rows) * ((counts == 0) & (wanted > 0)).sum()
-        if distance < best_distance:
-            best, best_distance = parts, distance
-    return np.asarray(best[names])
+        yield parts
+    # One giant among few groups: the smallest keep validation and test from being empty.
+    parts = np.full(len(sizes), TRAIN)
+    smallest = np.argsort(sizes, kind="stable")
+    parts[smallest[:1]] = VALIDATION
+    parts[smallest[1:2]] = TEST if wanted[TEST] else TRAIN
+    yield parts
 
 
 def _time(rows: pd.DataFrame, how: Deal) -> np.ndarray:

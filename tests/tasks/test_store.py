@@ -58,6 +58,14 @@ def test_a_file_is_replaced_whole_and_its_folder_made(tmp_path):
     assert [found.name for found in path.parent.iterdir()] == ["a.json"]
 
 
+def test_who_reads_the_old_file_reads_it_to_the_end(tmp_path):
+    path = store.write_text(tmp_path / "a.txt", "old")
+    with path.open() as reading:
+        store.write_text(path, "new text")
+        assert reading.read() == "old"
+    assert path.read_text() == "new text"
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = store.write_text(tmp_path / "a.txt", "old")
     with pytest.raises(RuntimeError), store.replacing(path) as temporary:
