@@ -37,8 +37,9 @@ _REMOTE_SWITCHES = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
-_FORESEEN = ("RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE", "NOT_FOUND")
-"""Codes of MLflow errors that speak of a request; all others mean that the store is not usable."""
+_GONE = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+_OURS = ("RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE")
+"""Codes of MLflow errors that speak of a request; all but these mean that the store is not usable."""
 
 
 def connect(root: Path) -> str:
@@ -98,9 +99,11 @@ def without_credentials(text: str) -> str:
 
 @contextmanager
 def reaching(uri: str) -> Iterator[None]:
-    """Turns MLflow's failures to reach or read its store into `Unavailable`.
+    """Turns MLflow's failures into ours; those of a request that makes no sense pass, as bugs do.
 
-    Errors that speak of the request (no such run, a name that exists) pass through as MLflow's.
+    Raises:
+        Unavailable: The store can't be reached, refuses us or can't be read.
+        RegistryConflict: What was asked for is not there: a run, say, that was deleted meanwhile.
     """
     quiet()
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -111,15 +114,28 @@ def reaching(uri: str) -> Iterator[None]:
     except ModelyardError:
         raise
     except MlflowException as error:
-        if error.error_code in _FORESEEN:
+        if error.error_code in _OURS:
             raise
+        if error.error_code in _GONE:
+            raise RegistryConflict(
+                f"MLflow store {without_credentials(uri)}: {quoted(_first_line(error))}",
+                fix="see whether it was deleted there; then train again",
+            ) from None
         raise _unavailable(uri, error) from None
     except (SQLAlchemyError, ConnectionError, TimeoutError) as error:
         raise _unavailable(uri, error) from None
 
 
+def _first_line(error: object) -> str:
+    return (str(error).splitlines() or [""])[0]
+
+
 def _unavailable(uri: str, error: object) -> Unavailable:
-    problem = without_credentials((str(error).splitlines() or [""])[0])
+    problem = without_credentials(_first_line(error))
+    if status := re.search(r"error code (\d{3})", str(error)):
+        problem = f"it answered with HTTP status {status[1]}"
+    elif "not in a valid" in str(error):
+        problem = "it answered with something else than JSON"
     fix = "see that the server runs and accepts you"
     if not is_remote(uri):
         fix = "another process may hold it: try again; if it is damaged, put back a copy (mlflow/README.md)"

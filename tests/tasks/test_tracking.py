@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.server
 import math
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -147,6 +149,42 @@ def test_nested_settings_become_dotted_parameters(run: RunRef) -> None:
     assert params["fit.clip"] == "null"
     assert len(params["note"]) == 6000
     assert params["p149"] == "149"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, "<html>a portal</html>", "else than JSON"),
+        (404, "<html>nothing here</html>", "HTTP status 404"),
+        (401, "", "HTTP status 401"),
+        (403, '{"error_code": "PERMISSION_DENIED", "message": "read only"}', "PERMISSION_DENIED"),
+        (503, "later", "127.0.0.1"),
+    ],
+)
+def test_a_server_that_answers_nonsense_is_unavailable(
+    status: int, body: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None: ...
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(Unavailable) as caught:
+            tracking.start_run(f"http://127.0.0.1:{server.server_port}", "digits", tmp_path, tags={})
+        server.shutdown()
+
+    assert words in str(caught.value)
+
+
+def test_a_run_that_was_deleted_is_a_conflict(run: RunRef) -> None:
+    with pytest.raises(RegistryConflict, match="not found"):
+        tracking.log_metrics(RunRef(uri=run.uri, experiment_id="1", run_id="0" * 32), {"a": 1.0})
 
 
 def test_what_is_not_finite_is_a_tag_and_no_metric(run: RunRef) -> None:
