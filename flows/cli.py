@@ -34,7 +34,6 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
-TERMINATED = 143
 BUG = 70
 
 
@@ -63,34 +62,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         under `--fail-on-reject`, 5 to 9 as in `tasks.errors`, 70 our bug, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    plain, debug = "--json" in words, "--debug" in words
+    plain = "--json" in words
     quiet_libraries()
     try:
         answer = build()(
             words, exit_on_error=False, print_error=False, result_action="return_value", console=None
         )
         sys.stdout.flush()
-        return answer if isinstance(answer, int) else 0
+    except (BrokenPipeError, SystemExit):  # `modelyard ... | head` closed the pipe: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
     except CycloptsError as error:
         return _refuse("USAGE", _sentence(error), "see `modelyard --help`", 2, plain=plain)
-    except BrokenPipeError:  # `modelyard ... | head` closed the pipe: nobody is left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except SystemExit as error:  # what Rich raises in the same case
-        return error.code if isinstance(error.code, int) else 1
     except KeyboardInterrupt:
         return _refuse("INTERRUPTED", "interrupted; nothing was registered", "", INTERRUPTED, plain=plain)
     except Exception as error:
-        known = _foreseen(error)
-        if debug:
-            traceback.print_exc()
-        if known is not None:
-            return _refuse(known.code, known.message, known.fix, known.exit_code, plain=plain)
-        place = _keep(words)
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _refuse(
-            "BUG", what, f"this is a fault of modelyard's: please report {place}", BUG, plain=plain
-        )
+        return _explain(error, words, plain=plain)
+    return answer if isinstance(answer, int) else 0
+
+
+def _explain(error: Exception, words: list[str], *, plain: bool) -> int:
+    """One line about an error: a foreseen one in its own words, any other as a bug with a log."""
+    if "--debug" in words:
+        traceback.print_exc()
+    known = _foreseen(error)
+    if known is not None:
+        return _refuse(known.code, known.message, known.fix, known.exit_code, plain=plain)
+    place = _keep(words)
+    what = f"{type(error).__name__}: {error}".splitlines()[0]
+    return _refuse("BUG", what, f"this is a fault of modelyard's: please report {place}", BUG, plain=plain)
 
 
 def quiet_libraries() -> None:

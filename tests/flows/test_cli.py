@@ -29,22 +29,28 @@ from tasks.errors import (
 HEAVY = ("prefect", "torch", "mlflow", "pandas", "numpy", "sklearn", "great_expectations", "pydantic")
 
 
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
+def cpu_of(words: list[str], forbidden: tuple[str, ...]) -> float:
+    """Seconds of CPU that a fresh process takes for `words`; none of `forbidden` may be imported."""
     code = textwrap.dedent(
         f"""
         import os, sys
         from flows.cli import main
-        for words in (["--help"], ["train", "--help"]):
-            assert main(words) == 0
-            loaded = [name for name in {HEAVY!r} if name in sys.modules]
-            assert loaded == [] or words != ["--help"], loaded
-        assert not {{"prefect", "torch", "mlflow", "great_expectations"}} & set(sys.modules)
+        assert main({words!r}) == 0
+        loaded = [name for name in {forbidden!r} if name in sys.modules]
+        assert loaded == [], loaded
         print("CPU", sum(os.times()[:2]))
         """
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert all(name in done.stdout for name in cli.COMMANDS)
-    assert float(done.stdout.rsplit("CPU", 1)[1]) < 0.5, "seconds of CPU for two helps"
+    return float(done.stdout.rsplit("CPU", 1)[1])
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    assert min(cpu_of(["--help"], HEAVY) for _ in range(3)) < 0.5
+
+
+def test_help_of_a_command_loads_no_framework() -> None:
+    cpu_of(["train", "--help"], ("prefect", "torch", "mlflow", "great_expectations", "pandas"))
 
 
 @pytest.mark.parametrize("command", list(cli.COMMANDS))
@@ -167,7 +173,7 @@ def test_closed_pipe_is_no_error() -> None:
         """
     )
     done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, check=False)
-    assert done.returncode in (0, 1)  # Rich leaves with 1 by itself
+    assert done.returncode == 0
     assert done.stderr == ""
 
 
