@@ -44,7 +44,7 @@ def train(
     config.load(root, project, source=source, settings=tuple(settings))  # fails before anything starts
     out, began = common.console(), time.monotonic()
     with prefect_server(root) as server:
-        _import_libraries()
+        _prepare(root)
         with connected(server):
             place = str(source.resolve()) if source else None
             words = {"project": project, "root": str(root), "source": place, "settings": settings}
@@ -54,9 +54,12 @@ def train(
     return REJECTED if fail_on_reject and summary["outcome"] == "rejected" else 0
 
 
-def _import_libraries() -> None:
-    """Loads what takes seconds while the server starts; Prefect itself has to wait for its address."""
-    for name in ("tasks.training", "tasks.baselines", "tasks.tracking", "tasks.report", "mlflow.pyfunc"):
+def _prepare(root: Path) -> None:
+    """Does what takes seconds while the server starts; Prefect itself has to wait for its address."""
+    from tasks import tracking  # noqa: PLC0415
+
+    tracking.connect(root)  # makes a store that is not there yet
+    for name in ("tasks.training", "tasks.baselines", "tasks.report", "mlflow.pyfunc"):
         import_module(name)
 
 

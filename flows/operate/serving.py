@@ -68,7 +68,8 @@ def environment(state: Path, port: int) -> dict[str, str]:
     The pages call the address that they are told, 4200 unless told otherwise. The recorder writes
     task runs in batches, soon: with its defaults the rows of a flow's last moments are lost when
     the server stops. Its interval must be a whole second: a fraction is cut to 0, and the recorder
-    then spins, which took 40 % of a core from the training. Only pages from this very origin may call the API, and only with a token.
+    then spins, which took 40 % of a core from the training. Only pages from this very origin may
+    call the API, and only with a token.
     """
     origin = f"http://127.0.0.1:{port}"
     recorder = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
