@@ -298,6 +298,10 @@ class Fit(Strict):
     class_weights: Literal["balanced", "none"] = "none"
     minutes: float | None = Field(None, gt=0)
     """Time budget; ends with the best so far."""
+    threads: int | None = Field(1, ge=1)
+    """CPU threads of the training; null takes all cores. More than one seldom pays for small networks
+    (1.0 to 1.2 times faster on two cores, at twice the CPU), stalls when the machine has other work, and
+    changes the last bits of the weights."""
     augment: Augment = Augment()
 
 

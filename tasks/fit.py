@@ -213,7 +213,7 @@ def fit(
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,
         "clean": [op.model_dump(mode="json") for op in clean], "encode": encode.model_dump(mode="json"),
         "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
-        "metric": metric, "seed": seed, "device": device, "threads": torch.get_num_threads(),
+        "metric": metric, "seed": seed, "device": device,
     }  # fmt: skip
     checkpoint = work / "checkpoints" / store.digest([inputs, store.code_digest()])[:20]
 

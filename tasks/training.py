@@ -3,7 +3,7 @@
 Examples are tensors held in memory and sliced; nothing is fed item by item (the stock DataLoader
 over a TensorDataset costs 2.4 times this loop's epoch for a small network). Every epoch reseeds its
 own randomness, so a run that is taken up from a checkpoint ends in the same bits as one that never
-stopped. Same seed, same machine, same number of threads: same bits on CPU.
+stopped. Same seed, same kind of CPU, same `fit.threads`: same bits.
 """
 
 from __future__ import annotations
@@ -178,6 +178,32 @@ def train(
     Raises:
         TrainingDiverged: A loss or a gradient stopped being finite.
     """
+    with _threads(settings.threads):
+        return _train(network, examples, validation, task, settings, seed, device, precision, checkpoint)
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Within this block torch computes on `count` CPU threads; None leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(
+    network: nn.Module,
+    examples: Examples,
+    validation: Examples,
+    task: Task,
+    settings: Fit,
+    seed: int,
+    device: str,
+    precision: str,
+    checkpoint: Path,
+) -> Trained:
     loop = _Loop(
         network.to(device), examples.to(device), validation.to(device), task, settings, seed, precision
     )

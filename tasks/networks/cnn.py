@@ -9,18 +9,20 @@ from torch import Tensor, nn
 
 from tasks.networks.spec import InputSpec
 
-SMALLEST = 8
-"""Least height and width, in pixels, that three layers and two halvings leave something of."""
+SMALLEST = 20
+"""Least height and width, in pixels, that three convolutions and two halvings leave something of."""
 
 
 class Cnn(nn.Module):
     """Three 3x3 convolutions over 2x2 pixel blocks, the largest response of each filter, a dense layer.
 
     Folding 2x2 pixels into channels first does the work of an early pooling layer at a quarter of the
-    cost; batch normalisation after each convolution allows learning rates of 0.01.
+    cost; convolutions without padding save another third. Batch normalisation after each allows
+    learning rates of 0.01.
 
     Args:
-        spec: `image` is (channels, height, width); an odd side is padded with one row of zeros.
+        spec: `image` is (channels, height, width); an odd side is padded with one row of zeros, and a
+            side below 20 pixels with as many as it lacks.
         widths: Filters of the three convolutions.
 
     Example:
@@ -32,30 +34,31 @@ class Cnn(nn.Module):
         super().__init__()
         if spec.image is None:
             raise ValueError("network.kind 'cnn' needs images; use 'mlp' for tables")
-        channels, height, width = spec.image
-        if min(height, width) < SMALLEST:
-            raise ValueError(f"network.kind 'cnn' needs at least {SMALLEST}x{SMALLEST} pixels")
         if len(widths) != 3:
             raise ValueError(f"network.widths: got {len(widths)} numbers; expected 3")
+        channels, height, width = spec.image
+        self.padding = (0, _lacking(width), 0, _lacking(height))
         first, second, third = widths
-        self.features = nn.Sequential(
-            nn.ZeroPad2d((0, width % 2, 0, height % 2)),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * channels, first, 3, padding=1, bias=False),
-            nn.BatchNorm2d(first),
-            nn.ReLU(),
-            nn.Conv2d(first, second, 3, padding=1, bias=False),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(second),
-            nn.ReLU(),
-            nn.Conv2d(second, third, 3, padding=1, bias=False),
-            nn.BatchNorm2d(third),
-            nn.ReLU(),
-        )
+        self.conv1 = nn.Conv2d(4 * channels, first, 3, bias=False)
+        self.norm1 = nn.BatchNorm2d(first)
+        self.conv2 = nn.Conv2d(first, second, 3, bias=False)
+        self.norm2 = nn.BatchNorm2d(second)
+        self.conv3 = nn.Conv2d(second, third, 3, bias=False)
+        self.norm3 = nn.BatchNorm2d(third)
         self.output = nn.Linear(third, spec.outputs)
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, outputs)."""
-        found: Tensor = self.features(images)
-        answer: Tensor = self.output(torch.amax(found, dim=(2, 3)))
+        blocks = nn.functional.pixel_unshuffle(nn.functional.pad(images, self.padding), 2)
+        # Unshuffling forgets channels-last, and convolutions then cost a third more.
+        x = self.conv1(blocks.contiguous(memory_format=torch.channels_last))
+        x = self.conv2(torch.relu(self.norm1(x)))
+        x = torch.relu(self.norm2(nn.functional.max_pool2d(x, 2)))
+        x = torch.relu(self.norm3(self.conv3(x)))
+        strongest = nn.functional.adaptive_max_pool2d(x, 1).flatten(1)
+        answer: Tensor = self.output(strongest)
         return answer
+
+
+def _lacking(side: int) -> int:
+    return max(SMALLEST - side, side % 2)

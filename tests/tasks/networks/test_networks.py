@@ -109,8 +109,12 @@ def test_a_custom_factory_by_import_path(monkeypatch: pytest.MonkeyPatch) -> Non
         build({"kind": "copy:copy", "options": {}}, TABLE)
 
 
+@pytest.mark.parametrize("side", [1, 7, 17, 18, 19, 33])
+def test_the_cnn_reads_images_of_any_size(side: int) -> None:
+    net = build(CnnConfig(widths=(2, 3, 4)).model_dump(), InputSpec(outputs=2, image=(3, side, 20))).eval()
+    assert net(torch.randn(2, 3, side, 20)).shape == (2, 2)
+
+
 def test_networks_say_what_they_can_not_read() -> None:
     with pytest.raises(ValueError, match="needs images"):
         build(CnnConfig().model_dump(), TABLE)
-    with pytest.raises(ValueError, match="at least 8x8"):
-        build(CnnConfig().model_dump(), InputSpec(outputs=2, image=(1, 7, 28)))
