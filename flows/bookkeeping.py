@@ -22,11 +22,13 @@ from prefect.runtime import flow_run
 from flows import audience, outcome, provenance
 from flows.roots import find_root
 from tasks import config as configuration
-from tasks import report, store, tracking
-from tasks import training as loop
+from tasks import store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
+from tasks.learning import training as loop
 from tasks.records import ModelVersion, RunRef, SplitRecord, to_json
+from tasks.registry import tracking
+from tasks.reports import report
 
 R = TypeVar("R")
 

@@ -94,7 +94,7 @@ def _packages(root: Path) -> tuple[State, str]:  # noqa: ARG001
 def _device(root: Path) -> tuple[State, str]:  # noqa: ARG001
     import torch  # noqa: PLC0415
 
-    from tasks.training import resolve_device  # noqa: PLC0415
+    from tasks.learning.training import resolve_device  # noqa: PLC0415
 
     return "ok", f"{resolve_device('auto')} (torch {torch.__version__}, {torch.get_num_threads()} threads)"
 
@@ -105,7 +105,7 @@ def _disk(root: Path) -> tuple[State, str]:
 
 
 def _mlflow(root: Path) -> tuple[State, str]:
-    from tasks import tracking  # noqa: PLC0415
+    from tasks.registry import tracking  # noqa: PLC0415
 
     uri = tracking.connect(root)
     count = sum(len(tracking.recent_runs(uri, name, 1000)) for name in config.names(root))
@@ -126,7 +126,7 @@ def _prefect(root: Path) -> tuple[State, str]:
 
 
 def _project(root: Path, name: str) -> tuple[State, str]:
-    from tasks import tracking  # noqa: PLC0415
+    from tasks.registry import tracking  # noqa: PLC0415
 
     loaded = config.load(root, name).config
     champion = tracking.champion(tracking.connect(root), loaded.register_as.name, root / ".state" / "models")

@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tasks import backend, config, tracking
+from tasks import config
 from tasks.errors import ConfigError, did_you_mean, quoted
+from tasks.registry import backend, tracking
 
 SEARCHED = 1000
 """Latest runs of each project among which a prefix is looked for."""

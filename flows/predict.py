@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import scoring, sources, store, tracking
+from tasks import sources, store
 from tasks.config import Columns, Config, IdxSource, TableSource
 from tasks.errors import ConfigError, DataRejected, quoted
+from tasks.learning import scoring
 from tasks.predictions import Predictions
 from tasks.records import ModelVersion
+from tasks.registry import tracking
 
 ENDINGS = (".csv", ".parquet")
 

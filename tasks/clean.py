@@ -15,11 +15,12 @@ from typing import Any
 import pandas as pd
 from prefect import task
 
-from tasks import content, store
+from tasks import store
+from tasks.cleaning import content
+from tasks.cleaning.operations import apply
 from tasks.config import Operation
 from tasks.dataset import Dataset, place
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
-from tasks.operations import apply
 from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
 
 PLACES = 10

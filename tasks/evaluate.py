@@ -9,12 +9,13 @@ from typing import Any
 
 from prefect import task
 
-from tasks import baselines, comparison, scoring, slices, store
-from tasks.baselines import Answer, Problem
-from tasks.comparison import CANDIDATE
+from tasks import store
 from tasks.config import METRICS, Columns, Criterion, Encode, Evaluate, Limit, Task
-from tasks.gate import CHAMPION, judge
-from tasks.ladder import (
+from tasks.ladder import baselines, comparison, slices
+from tasks.ladder.baselines import Answer, Problem
+from tasks.ladder.comparison import CANDIDATE
+from tasks.ladder.gate import CHAMPION, judge
+from tasks.ladder.rungs import (
     Rows,
     predictions_frame,
     read_rows,
@@ -23,7 +24,7 @@ from tasks.ladder import (
     score_rungs,
     slice_scores,
 )
-from tasks.parts import load as load_parts
+from tasks.learning import scoring
 from tasks.records import (
     CleanRecord,
     EvaluateRecord,
@@ -33,6 +34,7 @@ from tasks.records import (
     Step,
     ValidateRecord,
 )
+from tasks.splitting.parts import load as load_parts
 
 PREDICTIONS = "predictions.parquet"
 

@@ -14,15 +14,19 @@ import torch
 from prefect import task
 from torch import Tensor, nn
 
-from tasks import metrics, parts, scoring, store, tracking, training
+from tasks import store
 from tasks.config import METRICS, Columns, Encode, Fit, Network, Operation
 from tasks.config import Task as Kind
 from tasks.dataset import Dataset
-from tasks.encode import Encoder, ImageInputs, Labels, Scale, TableInputs, feature_columns
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
+from tasks.ladder import metrics
+from tasks.learning import scoring, training
+from tasks.learning.encode import Encoder, ImageInputs, Labels, Scale, TableInputs, feature_columns
+from tasks.learning.training import Examples, Trained
 from tasks.networks import count_parameters
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
-from tasks.training import Examples, Trained
+from tasks.registry import tracking
+from tasks.splitting import parts
 
 
 def fit_encoder(

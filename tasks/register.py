@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
-from tasks import card, logged, pack, registry, reproduce, store, tracking
+from tasks import store
 from tasks.config import Register
 from tasks.errors import ModelyardError
-from tasks.logged import Candidate
 from tasks.records import (
     CleanRecord,
     EvaluateRecord,
@@ -31,6 +30,8 @@ from tasks.records import (
     Step,
     ValidateRecord,
 )
+from tasks.registry import card, logged, pack, reproduce, tracking, versions
+from tasks.registry.logged import Candidate
 
 TRIED = 64
 """Test rows whose stored answers a fresh process has to repeat."""
@@ -88,8 +89,8 @@ def register(
     )
     if not evaluated.passed:
         return _record(began, "rejected", evaluated.reasons, None, "the gate refused the candidate")
-    known = registry.find(run.uri, rules.name, inputs)
-    if known is not None and registry.decision(run.uri, known) in DONE:
+    known = versions.find(run.uri, rules.name, inputs)
+    if known is not None and versions.decision(run.uri, known) in DONE:
         reason = f"version {known.version} was made from the same data, configuration and code"
         return _record(began, "skipped", (reason,), known, reason, status="reused")
     why = "first time with these inputs" if known is None else f"version {known.version} was left undecided"
@@ -122,15 +123,15 @@ def publish(made: Candidate) -> ModelVersion:
     text = write_card(made)
     version_tags = {
         **made.tags,
-        registry.INPUTS: made.inputs,
-        registry.MANIFEST: store.sha256_file(made.fitted.folder / "manifest.json"),
+        versions.INPUTS: made.inputs,
+        versions.MANIFEST: store.sha256_file(made.fitted.folder / "manifest.json"),
         "modelyard.data": made.raw.fingerprint,
         "modelyard.split": made.parts.hash,
         "modelyard.weights": made.fitted.digest,
         "modelyard.state": made.fitted.state_hash,
         "modelyard.gate": "; ".join(result.reason or result.criterion for result in made.evaluated.gate),
     }
-    known = registry.create(
+    known = versions.create(
         made.run, made.rules.name, model, tags=version_tags, description=card.shorten(text)
     )
     tracking.set_tags(made.run, {"modelyard.version": f"{known.name} {known.version}"})
@@ -142,11 +143,11 @@ def decide(made: Candidate, known: ModelVersion, stranger: reproduce.Stranger) -
     try:
         reproduce.reproduce(made.run.uri, known, sample(made), stranger)
     except ModelyardError as error:
-        failed = {registry.DECISION: "failed", "modelyard.failure": str(error)}
-        registry.tag(made.run.uri, known, failed)
+        failed = {versions.DECISION: "failed", "modelyard.failure": str(error)}
+        versions.tag(made.run.uri, known, failed)
         raise
     to_champion = made.rules.champion == "auto"
-    return registry.promote(made.run.uri, made.root, known, seen=made.champion, to_champion=to_champion)
+    return versions.promote(made.run.uri, made.root, known, seen=made.champion, to_champion=to_champion)
 
 
 def sample(made: Candidate) -> reproduce.Sample:

@@ -9,14 +9,15 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
-from tasks import leaks, store
-from tasks import parts as parts_file
+from tasks import store
 from tasks.config import Split, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
-from tasks.parts import PARTS, TEST
 from tasks.records import CleanRecord, SplitRecord, Step
-from tasks.strategies import STRATEGIES, Deal
+from tasks.splitting import leaks
+from tasks.splitting import parts as parts_file
+from tasks.splitting.parts import PARTS, TEST
+from tasks.splitting.strategies import STRATEGIES, Deal
 
 
 def deal(rows: pd.DataFrame, rules: Split, *, target: str, kind: Task, seed: int, images: bool) -> pd.Series:

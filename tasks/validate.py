@@ -9,14 +9,15 @@ from pathlib import Path
 import pandas as pd
 from prefect import task
 
-from tasks import prechecks, sources, suite
+from tasks import sources
+from tasks.checks import prechecks, suite
+from tasks.checks.inspection import Inspection
+from tasks.checks.suite import Suite
 from tasks.config import Columns, Source, Task, Validate
 from tasks.dataset import DESCRIPTIVE
 from tasks.errors import ArtifactTampered
-from tasks.inspection import Inspection
 from tasks.records import Step, ValidateRecord
 from tasks.store import remember
-from tasks.suite import Suite
 
 REPORT = ("result.json", "report.html", "quarantine.csv", "docs")
 """What is written on pass and on refusal; Data Docs cost about 0.3 s of it for 26 expectations."""

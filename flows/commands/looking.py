@@ -16,7 +16,7 @@ from tasks.wording import duration, number
 
 def projects(*, common: Common = DEFAULT) -> None:
     """List the projects and their champions."""
-    from tasks import tracking  # noqa: PLC0415
+    from tasks.registry import tracking  # noqa: PLC0415
 
     root = common.place
     uri = tracking.connect(root)
@@ -42,7 +42,7 @@ def show(run: str, step: str | None = None, *, common: Common = DEFAULT) -> None
         validate, clean, split, fit, evaluate or register.
     """
     from flows import past  # noqa: PLC0415
-    from tasks import tracking  # noqa: PLC0415
+    from tasks.registry import tracking  # noqa: PLC0415
 
     if step is not None and step not in terminal.STEPS:
         raise ConfigError(f"no step {quoted(step)}", fix=did_you_mean(step, terminal.STEPS))
@@ -78,7 +78,7 @@ def compare(
         How many of the latest runs.
     """
     from flows import past  # noqa: PLC0415
-    from tasks import tracking  # noqa: PLC0415
+    from tasks.registry import tracking  # noqa: PLC0415
 
     root = common.place
     loaded = config.load(root, project).config
@@ -108,7 +108,7 @@ def compare(
 
 def _project(root: Path, name: str, uri: str) -> dict[str, Any]:
     """One line of `projects`; a project that does not load is listed with its problem."""
-    from tasks import tracking  # noqa: PLC0415
+    from tasks.registry import tracking  # noqa: PLC0415
 
     blank = dict.fromkeys(("task", "source", "network", "champion", "problem"))
     try:

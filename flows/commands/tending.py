@@ -27,7 +27,7 @@ def ui(
     """
     from flows.operate.mlflow_server import mlflow_server  # noqa: PLC0415
     from flows.operate.prefect_server import prefect_server  # noqa: PLC0415
-    from tasks import tracking  # noqa: PLC0415
+    from tasks.registry import tracking  # noqa: PLC0415
 
     root, out = common.place, common.console()
     uri = tracking.connect(root)

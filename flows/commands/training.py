@@ -56,10 +56,15 @@ def train(
 
 def _prepare(root: Path) -> None:
     """Does what takes seconds while the server starts; Prefect itself has to wait for its address."""
-    from tasks import tracking  # noqa: PLC0415
+    from tasks.registry import tracking  # noqa: PLC0415
 
     tracking.connect(root)  # makes a store that is not there yet
-    for name in ("tasks.training", "tasks.baselines", "tasks.report", "mlflow.pyfunc"):
+    for name in (
+        "tasks.learning.training",
+        "tasks.ladder.baselines",
+        "tasks.reports.report",
+        "mlflow.pyfunc",
+    ):
         import_module(name)
 
 

@@ -48,6 +48,6 @@ def settle(flow_run_id: str | None, task_runs: int) -> bool:
 
 def _ended(client: SyncPrefectClient, flow_run_id: str) -> int:
     """Task runs of the flow run that are stored in a state they end in."""
-    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))  # type: ignore[list-item]
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
     found = client.read_task_runs(flow_run_filter=wanted)
     return sum(run.state is not None and run.state.is_final() for run in found)

@@ -96,7 +96,7 @@ class Yard:
 
     def versions(self, name: str = "rings") -> dict[int, tuple[str, ...]]:
         """The registry: aliases by version."""
-        from tasks import tracking
+        from tasks.registry import tracking
 
         return {v.version: v.aliases for v in tracking.versions(tracking.connect(self.root), name)}
 

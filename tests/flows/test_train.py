@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from flows.operate.prefect_server import connected, prefect_server
-from tasks import backend, tracking
+from tasks.registry import backend, tracking
 
 STEPS = ["validate", "clean", "split", "fit", "evaluate", "register"]
 IMPOSSIBLE = ["--set", "gate=[{metric: accuracy, at_least: 1.0}, {metric: log_loss, at_most: 0.0}]"]

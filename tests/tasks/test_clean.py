@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks import content
 from tasks.clean import clean, tidy
+from tasks.cleaning import content
 from tasks.config import Keep, Missing, Rename, Trim, Types
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import config
+from tasks.config.strict_yaml import parse
 from tasks.errors import ConfigError, ModelyardError, UnsafeInput
-from tasks.strict_yaml import parse
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import baselines, ladder, scoring
 from tasks.config import BetterThan, Columns, Encode, Evaluate, Limit, NotWorseThan
 from tasks.dataset import Dataset
 from tasks.errors import ArtifactTampered, ConfigError
 from tasks.evaluate import evaluate
+from tasks.ladder import baselines, rungs
+from tasks.learning import scoring
 from tasks.predictions import Predictions
 from tasks.records import (
     CleanRecord,
@@ -412,5 +413,5 @@ def test_an_unknown_slice_is_named_before_anything_is_scored(prices, answers):
 def test_a_row_that_the_stored_rows_lack_is_named(prices):
     part = prices.part.copy()
     part.loc[9999] = "test"
-    with pytest.raises(ladder.DataRejected, match="row 9999"):
-        ladder.read_rows(prices.home / "raw", prices.home / "clean", part, "price", "regression")
+    with pytest.raises(rungs.DataRejected, match="row 9999"):
+        rungs.read_rows(prices.home / "raw", prices.home / "clean", part, "price", "regression")

@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks import checkpoints, parts, scoring, tracking, training
 from tasks.config import Augment, Cnn, Columns, Custom, Encode, Fit, Mlp, Neuron, Trim
 from tasks.dataset import Dataset
-from tasks.encode import Labels, Scale
 from tasks.errors import ConfigError, ResourceLimit, TrainingDiverged, Unavailable
 from tasks.fit import class_weights, fit, gap_warning, make_loss
+from tasks.learning import checkpoints, scoring, training
+from tasks.learning.encode import Labels, Scale
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
+from tasks.registry import tracking
+from tasks.splitting import parts
 
 
 def prepared(folder: Path, raw: Dataset, cleaned: Dataset | None = None) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import backend, fetching, registry, reproduce, scoring, tracking
 from tasks.config import Columns, Encode, Fit, Neuron, Register
 from tasks.dataset import Dataset
 from tasks.errors import ArtifactTampered, RegistryConflict
 from tasks.fit import fit
+from tasks.learning import scoring
 from tasks.records import (
     CleanRecord,
     EvaluateRecord,
@@ -31,6 +31,7 @@ from tasks.records import (
     Verdict,
 )
 from tasks.register import register
+from tasks.registry import backend, fetching, reproduce, tracking, versions
 
 ROWS = 120
 
@@ -108,7 +109,7 @@ def home(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[ModelVersion]:
     """Stands in for the fresh process, which costs seconds; the versions that it was asked about."""
-    versions: list[ModelVersion] = []
+    asked: list[ModelVersion] = []
 
     class Nobody:
         def __enter__(self) -> Nobody:
@@ -117,8 +118,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[ModelVersion]:
         def __exit__(self, *_: object) -> None: ...
 
     monkeypatch.setattr(reproduce, "Stranger", Nobody)
-    monkeypatch.setattr(reproduce, "reproduce", lambda uri, known, sample, stranger: versions.append(known))
-    return versions
+    monkeypatch.setattr(reproduce, "reproduce", lambda uri, known, sample, stranger: asked.append(known))
+    return asked
 
 
 @pytest.fixture
@@ -166,7 +167,7 @@ def test_a_refused_candidate_makes_no_version(
     record = step(records={"evaluated": refused})
 
     assert (record.outcome, record.reasons, record.model) == ("rejected", ("worse than ridge",), None)
-    assert registry.versions(uri(home), "prices") == []
+    assert versions.versions(uri(home), "prices") == []
     assert asked == []
 
 
@@ -180,7 +181,7 @@ def test_the_same_inputs_never_make_a_second_version(
     assert record.reasons == ("version 1 was made from the same data, configuration and code",)
     assert record.model is not None
     assert record.model.aliases == ("champion", "challenger")
-    assert len(registry.versions(uri(home), "prices")) == 1
+    assert len(versions.versions(uri(home), "prices")) == 1
     assert len(asked) == 1
 
 
@@ -192,8 +193,8 @@ def test_a_manual_policy_leaves_the_champion_to_a_person(
 
     assert second is not None
     assert second.aliases == ("challenger",)
-    assert registry.alias(uri(home), "prices", "champion") == 1
-    assert registry.decision(uri(home), second) == "challenger"
+    assert versions.alias(uri(home), "prices", "champion") == 1
+    assert versions.decision(uri(home), second) == "challenger"
 
 
 def test_a_champion_that_moved_since_the_evaluation_is_a_conflict(
@@ -204,8 +205,8 @@ def test_a_champion_that_moved_since_the_evaluation_is_a_conflict(
     with pytest.raises(RegistryConflict, match=r"no champion.*version 1 is champion"):
         step("b" * 64)
 
-    assert registry.alias(uri(home), "prices", "champion") == 1
-    assert registry.alias(uri(home), "prices", "challenger") == 1
+    assert versions.alias(uri(home), "prices", "champion") == 1
+    assert versions.alias(uri(home), "prices", "challenger") == 1
 
 
 def test_a_version_that_a_crash_left_undecided_is_finished(
@@ -215,10 +216,10 @@ def test_a_version_that_a_crash_left_undecided_is_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "promote", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(versions, "promote", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             step()
-    (left,) = registry.versions(uri(home), "prices")
+    (left,) = versions.versions(uri(home), "prices")
     assert left.aliases == ()
 
     record = step()
@@ -236,7 +237,7 @@ def test_a_model_that_a_crash_left_without_version_is_not_uploaded_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "create", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(versions, "create", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             step()
 
@@ -257,9 +258,9 @@ def test_a_version_that_fails_its_trial_gets_no_alias(
         patch.setattr(reproduce, "reproduce", fail)
         with pytest.raises(ArtifactTampered):
             step()
-    (left,) = registry.versions(uri(home), "prices")
+    (left,) = versions.versions(uri(home), "prices")
     assert left.aliases == ()
-    assert registry.decision(uri(home), left) == "failed"
+    assert versions.decision(uri(home), left) == "failed"
 
     assert step().model == dataclasses.replace(left, aliases=("champion", "challenger"))
 
@@ -398,8 +399,8 @@ def test_names_are_compared_exactly(
 ) -> None:
     step()
 
-    assert registry.versions(uri(home), "Prices") == []
-    assert registry.find(uri(home), "price", "a" * 64) is None
+    assert versions.versions(uri(home), "Prices") == []
+    assert versions.find(uri(home), "price", "a" * 64) is None
 
 
 def test_of_two_that_saw_the_same_champion_one_wins_and_one_is_told(
@@ -410,13 +411,13 @@ def test_of_two_that_saw_the_same_champion_one_wins_and_one_is_told(
 ) -> None:
     first = step().model
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "promote", lambda uri, root, known, **_: known)
+        patch.setattr(versions, "promote", lambda uri, root, known, **_: known)
         rivals = [step(inputs * 64, champion=first).model for inputs in "bc"]
     outcomes: list[object] = []
 
     def compete(known: ModelVersion) -> None:
         try:
-            outcomes.append(registry.promote(uri(home), home, known, seen=1, to_champion=True).version)
+            outcomes.append(versions.promote(uri(home), home, known, seen=1, to_champion=True).version)
         except RegistryConflict as error:
             outcomes.append(error)
 
@@ -428,4 +429,4 @@ def test_of_two_that_saw_the_same_champion_one_wins_and_one_is_told(
 
     winners = [outcome for outcome in outcomes if isinstance(outcome, int)]
     assert len(winners) == 1
-    assert registry.alias(uri(home), "prices", "champion") == winners[0]
+    assert versions.alias(uri(home), "prices", "champion") == winners[0]

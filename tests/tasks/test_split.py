@@ -8,12 +8,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tasks import parts as parts_file
 from tasks.config import Split
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected
 from tasks.records import CleanRecord, Step
 from tasks.split import deal, parts_hash, split
+from tasks.splitting import parts as parts_file
 
 
 def table(count=100, classes=4, seed=0):

@@ -1,0 +1,1 @@
+"""Rules for raw data: our own checks, and a Great Expectations suite."""

@@ -1,0 +1,1 @@
+"""Row-local, stateless operations on rows."""

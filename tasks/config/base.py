@@ -1,0 +1,38 @@
+"""What every section shares: strictness, and the names of metrics and rungs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Task = Literal["regression", "classification"]
+
+METRICS: dict[str, dict[str, bool]] = {
+    "classification": {
+        "accuracy": True,
+        "balanced_accuracy": True,
+        "f1_macro": True,
+        "log_loss": False,
+    },
+    "regression": {"rmse": False, "mae": False, "rmsle": False, "r2": True},
+}
+"""Metric names by kind of task; True where higher is better."""
+
+BASELINES: dict[str, tuple[str, ...]] = {
+    "classification": ("majority", "logistic", "boosting", "svm"),
+    "regression": ("median", "ridge", "boosting"),
+}
+"""Rungs that a project may ask for, by kind of task, simplest first."""
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, and nothing can be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def keys_of(value: Any) -> Iterable[str]:
+    """Keys of a mapping or a model; a union's tag is looked for among them."""
+    return value if isinstance(value, dict) else getattr(type(value), "model_fields", ())

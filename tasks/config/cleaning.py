@@ -1,0 +1,89 @@
+"""The section `clean`: declared operations, each a mapping with one key."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Tag, model_validator
+
+from tasks.config.base import Strict, keys_of
+
+
+class Types(Strict):
+    """Read columns as another type; a value that can't be read is quarantined."""
+
+    types: dict[str, Literal["number", "integer", "text", "date", "boolean"]]
+
+
+class Trim(Strict):
+    """Strip white space around text, and fold runs of it to one space."""
+
+    trim: tuple[str, ...]
+
+
+class Case(Strict):
+    """Text case by column."""
+
+    case: dict[str, Literal["lower", "upper", "title"]]
+
+
+class Missing(Strict):
+    """Texts that mean 'missing', by column; `*` stands for every text column."""
+
+    missing: dict[str, tuple[str, ...]]
+
+
+class Scale(Strict):
+    """Change of unit: multiply a numeric column by a factor."""
+
+    scale: dict[str, float]
+
+
+class Rename(Strict):
+    """New names for columns."""
+
+    rename: dict[str, str]
+
+
+class Keep(Strict):
+    """Keep rows whose numeric column lies within [low, high]; the others are dropped and counted."""
+
+    keep: dict[str, tuple[float | None, float | None]]
+
+    @model_validator(mode="after")
+    def _check(self) -> Keep:
+        for name, (low, high) in self.keep.items():
+            if low is not None and high is not None and low > high:
+                raise ValueError(f"{name}: low {low} lies above high {high}")
+        return self
+
+
+OPERATIONS: dict[str, type[Strict]] = {
+    "types": Types,
+    "trim": Trim,
+    "case": Case,
+    "missing": Missing,
+    "scale": Scale,
+    "rename": Rename,
+    "keep": Keep,
+}
+
+
+def _operation_tag(value: Any) -> str | None:
+    return next((key for key in keys_of(value) if key in OPERATIONS), None)
+
+
+Operation = Annotated[
+    Annotated[Types, Tag("types")]
+    | Annotated[Trim, Tag("trim")]
+    | Annotated[Case, Tag("case")]
+    | Annotated[Missing, Tag("missing")]
+    | Annotated[Scale, Tag("scale")]
+    | Annotated[Rename, Tag("rename")]
+    | Annotated[Keep, Tag("keep")],
+    Discriminator(
+        _operation_tag,
+        custom_error_type="operation",
+        custom_error_message=f"expected one operation of: {', '.join(OPERATIONS)}",
+    ),
+]

@@ -1,0 +1,74 @@
+"""Sections about data: source, columns, validation, split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tasks.config.base import Strict
+
+
+class TableSource(Strict):
+    """CSV or TSV (gzip or not), a Parquet file, or a folder of Parquet files."""
+
+    kind: Literal["table"]
+    path: str
+
+
+class IdxSource(Strict):
+    """A folder with MNIST's four IDX files, gzip or not; its own test set stays the test set."""
+
+    kind: Literal["idx"]
+    path: str
+
+
+class PackageSource(Strict):
+    """Images inside an installed package: a CSV of pixel values with the label in the last column."""
+
+    kind: Literal["package"]
+    package: str
+    member: str
+    shape: tuple[int, int] = (28, 28)
+    """Height and width in pixels."""
+
+
+Source = Annotated[TableSource | IdxSource | PackageSource, Field(discriminator="kind")]
+
+
+class Columns(Strict):
+    """Which columns are features, and how they are read; by default the data's types decide."""
+
+    drop: tuple[str, ...] = ()
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+
+
+class Validate(Strict):
+    """Rules for the raw data."""
+
+    suite: str = "expectations.json"
+    quarantine: float = Field(0.01, ge=0, lt=1)
+    """Largest share of rows that may be set aside as bad."""
+    null_share: float = Field(0.6, ge=0, le=1)
+    """Warn about a feature with more missing values than this."""
+    show_values: bool = False
+    """Whether reports may quote cell values."""
+
+
+class Split(Strict):
+    """How rows are dealt to train, validation and test."""
+
+    strategy: Literal["random", "stratified", "group", "time", "key", "column"] = "random"
+    validation: float = Field(0.15, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    column: str | None = None
+    """The group, the time, the key (default: the row's content) or the column of part names."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Split:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} + test {self.test} leave no rows to train on")
+        if self.strategy in ("group", "time", "column") and not self.column:
+            raise ValueError(f"strategy {self.strategy!r} needs split.column, the name of a column")
+        return self

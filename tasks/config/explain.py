@@ -1,0 +1,89 @@
+"""Schema errors told for people: dotted key, what was got, what was expected, the nearest known key."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tasks.config.cleaning import OPERATIONS
+from tasks.config.data import Columns, IdxSource, PackageSource, Split, TableSource, Validate
+from tasks.config.judging import CRITERIA, BetterThan, Evaluate, Limit, NotWorseThan, Register
+from tasks.config.learning import Augment, Cnn, Custom, Encode, Fit, Mlp, Neuron
+from tasks.config.schema import Config
+from tasks.errors import ConfigError, did_you_mean, quoted
+
+
+def validated(tree: dict[str, Any], path: Path) -> Config:
+    """The settings that `tree`, read from `path`, describes. Raises ConfigError with every error at once."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        lines = [line for problem in error.errors() for line in _explain(problem)]
+        shown = "\n  ".join(lines[:20])
+        count = f"{len(lines)} errors" if len(lines) > 1 else "1 error"
+        raise ConfigError(f"{path}: {count}\n  {shown}") from None
+
+
+def _explain(problem: Any) -> list[str]:
+    """The lines that tell a person about one of pydantic's errors."""
+    tags = {*OPERATIONS, "neuron", "mlp", "cnn", "custom", "table", "idx", "package", *CRITERIA}
+    location = list(problem["loc"])
+    # A union's tag stands in the location as if it were a key; a key of that name is the last entry.
+    parts = [
+        str(p)
+        for i, p in enumerate(location)
+        if not (p in tags and i and i < len(location) - 1 and _is_tag(location, i))
+    ]
+    key = ".".join(parts)
+    if problem["type"] == "extra_forbidden":
+        return [f"{key}: unknown key; {did_you_mean(parts[-1], _keys(parts[:-1], location))}"]
+    if problem["type"] == "missing":
+        return [f"{key}: required, but absent"]
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return [f"{key}: {line}" if key else line for line in message.splitlines()]
+    value = problem["input"]
+    got = "a mapping" if isinstance(value, dict) else quoted(value)
+    message = (
+        _PYTHON_WORDS.sub("", message).replace("valid tuple", "list").replace("valid dictionary", "mapping")
+    )
+    return [f"{key}: got {got}; {message[:1].lower()}{message[1:]}"]
+
+
+_PYTHON_WORDS = re.compile(r" or (instance of \w+|object to extract fields from)")
+
+
+def _is_tag(location: list[Any], i: int) -> bool:
+    return location[i - 1] in ("network", "source") or isinstance(location[i - 1], int)
+
+
+def _keys(parts: list[str], location: list[Any]) -> list[str]:
+    """Keys that are known where an unknown one was found."""
+    models: dict[str, type[BaseModel]] = {
+        "columns": Columns,
+        "validate": Validate,
+        "split": Split,
+        "encode": Encode,
+        "fit": Fit,
+        "fit.augment": Augment,
+        "evaluate": Evaluate,
+        "register": Register,
+        "": Config,
+        "network.neuron": Neuron,
+        "network.mlp": Mlp,
+        "network.cnn": Cnn,
+        "network.custom": Custom,
+        "source.table": TableSource,
+        "source.idx": IdxSource,
+        "source.package": PackageSource,
+        **{f"clean.{name}": model for name, model in OPERATIONS.items()},
+        "gate.better_than": BetterThan,
+        "gate.not_worse_than": NotWorseThan,
+        "gate.metric": Limit,
+    }
+    path = ".".join(str(p) for p in location[:-1] if not isinstance(p, int))
+    model = models.get(path) or models.get(".".join(parts)) or Config
+    return [field.alias or name for name, field in model.model_fields.items()]

@@ -1,0 +1,108 @@
+"""Sections about learning: network, encode, fit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from tasks.config.base import Strict
+
+
+class Neuron(Strict):
+    """One weighted sum per output: the simplest thing that learns."""
+
+    kind: Literal["neuron"] = "neuron"
+
+
+class Mlp(Strict):
+    """Feed-forward network over numbers and embedded categories."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (256, 256)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    members: int = Field(1, ge=1, le=64)
+    """Independent networks trained side by side; their mean is the prediction."""
+    bins: int = Field(0, ge=0, le=256)
+    """Piecewise-linear bins per number; 0 feeds the plain number."""
+    bin_width: int = Field(8, ge=1)
+    """Outputs that each number's bins are mapped to."""
+    embedding: int = Field(8, ge=1)
+    """Width of a category's embedding."""
+
+
+class Cnn(Strict):
+    """Convolutional network for small images."""
+
+    kind: Literal["cnn"] = "cnn"
+    widths: tuple[Annotated[int, Field(gt=0)], ...] = (24, 48, 96)
+
+
+class Custom(Strict):
+    """A user's own factory: `package.module:factory`, called with the input spec and `options`."""
+
+    kind: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+def _network_tag(value: Any) -> str | None:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    if kind in ("neuron", "mlp", "cnn"):
+        return str(kind)
+    return "custom" if isinstance(kind, str) and ":" in kind else None
+
+
+Network = Annotated[
+    Annotated[Neuron, Tag("neuron")]
+    | Annotated[Mlp, Tag("mlp")]
+    | Annotated[Cnn, Tag("cnn")]
+    | Annotated[Custom, Tag("custom")],
+    Discriminator(
+        _network_tag,
+        custom_error_type="network",
+        custom_error_message="expected kind: neuron, mlp, cnn or package.module:factory",
+    ),
+]
+
+
+class Encode(Strict):
+    """What is learned from train rows before the network sees them."""
+
+    numeric: Literal["quantile", "standard", "none"] = "standard"
+    target: Literal["auto", "log", "none"] = "auto"
+    """auto takes the logarithm of a positive target whose skewness is above 1."""
+
+
+class Augment(Strict):
+    """Random changes to training images."""
+
+    shift: int = Field(0, ge=0, le=8)
+    """Largest shift in pixels, up or down and left or right."""
+
+
+class Fit(Strict):
+    """The training loop."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    epochs: int = Field(50, ge=1, le=100_000)
+    max_examples: int | None = Field(None, ge=1)
+    """Budget of training examples seen; shortens `epochs` on large data, to no less than one."""
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(0.002, gt=0, le=100)
+    weight_decay: float = Field(0.01, ge=0)
+    schedule: Literal["one_cycle", "cosine", "constant"] = "cosine"
+    clip: float | None = Field(1.0, gt=0)
+    """Largest norm of the gradient; null turns clipping off."""
+    metric: str | None = None
+    """Metric that picks the best epoch; by default the one of `evaluate`."""
+    patience: int | None = Field(None, ge=1)
+    """Stop after so many epochs with no better validation metric; null trains to the end."""
+    class_weights: Literal["balanced", "none"] = "none"
+    minutes: float | None = Field(None, gt=0)
+    """Time budget; ends with the best so far."""
+    threads: int | None = Field(1, ge=1)
+    """CPU threads of the training; null takes all cores. More than one seldom pays for small networks
+    (1.0 to 1.2 times faster on two cores, at twice the CPU), stalls when the machine has other work, and
+    changes the last bits of the weights."""
+    augment: Augment = Augment()

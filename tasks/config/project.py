@@ -1,0 +1,112 @@
+"""Finding and reading projects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.config.data import IdxSource, TableSource
+from tasks.config.explain import validated
+from tasks.config.schema import Config
+from tasks.config.strict_yaml import parse
+from tasks.errors import ConfigError, UnsafeInput, did_you_mean, quoted
+
+MAX_YAML_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Project:
+    """A loaded project: its settings and where it lives."""
+
+    config: Config
+    folder: Path
+
+    @property
+    def work(self) -> Path:
+        """Where steps keep their outputs; may be deleted at any time."""
+        return self.folder / "work"
+
+
+def names(root: Path) -> list[str]:
+    """Names of the projects below `root/data`, sorted."""
+    return sorted(path.parent.name for path in (root / "data").glob("*/project.yaml"))
+
+
+def load(root: Path, name: str, *, source: Path | None = None, settings: tuple[str, ...] = ()) -> Project:
+    """The project `name` of the checkout at `root`.
+
+    Args:
+        root: Folder that holds `data/`.
+        name: Folder name below `data/`.
+        source: Data that replaces the project's own: a table, a folder of Parquet or of IDX files.
+        settings: Assignments `dotted.key=value`; values are read as YAML.
+
+    Raises:
+        ConfigError: No such project, a file that can't be read, or settings that break the schema.
+        UnsafeInput: A YAML tag that would build an object, or a path out of the project.
+    """
+    if name not in names(root):
+        raise ConfigError(
+            f"no project {quoted(name)} below {root / 'data'}", fix=did_you_mean(name, names(root))
+        )
+    path = root / "data" / name / "project.yaml"
+    tree = _read_yaml(path)
+    for setting in settings:
+        _assign(tree, setting)
+    if source is not None:
+        tree["source"] = _source_of(source)
+    config = validated(tree, path)
+    if config.name != name:
+        raise ConfigError(f"{path}: name is {quoted(config.name)}, but the folder is called {quoted(name)}")
+    _inside(path.parent, config.validation.suite)
+    if source is None and isinstance(config.source, (TableSource, IdxSource)):
+        _inside(path.parent, config.source.path)
+    return Project(config=config, folder=path.parent)
+
+
+def _inside(folder: Path, relative: str) -> None:
+    if not (folder / relative).resolve().is_relative_to(folder.resolve()):
+        raise UnsafeInput(
+            f"path {quoted(relative)} leads out of {folder}",
+            fix="keep it inside, or give the place with --source",
+        )
+
+
+def _source_of(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        raise ConfigError(f"--source {path}: no such file or folder")
+    idx = path.is_dir() and any("ubyte" in entry.name for entry in path.iterdir())
+    return {"kind": "idx" if idx else "table", "path": str(path.resolve())}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if path.stat().st_size > MAX_YAML_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_YAML_BYTES} bytes")
+    tree = parse(path.read_bytes(), str(path))
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected keys and values, got {type(tree).__name__}")
+    return tree
+
+
+def _assign(tree: dict[str, Any], setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {quoted(setting)}: expected dotted.key=value")
+    *parents, last = key.split(".")
+    for depth, parent in enumerate(parents, start=1):
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(
+                f"--set {quoted(setting)}: {quoted('.'.join(parents[:depth]))} holds no keys",
+                fix="set it as a whole",
+            )
+    tree[last] = parse(value, f"--set {key}")
+
+
+def as_yaml(config: Config) -> str:
+    """The whole configuration with every default resolved, as YAML."""
+    tree = config.model_dump(mode="json", by_alias=True)
+    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=100))

@@ -1,0 +1,1 @@
+"""The bar: metrics, baselines, paired comparison, slices and the gate."""

@@ -1,0 +1,183 @@
+"""Who is better, and how sure that is: a paired bootstrap that all rungs share.
+
+Percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and
+16): the test rows are drawn with replacement 2,000 times; every rung is scored on the same draws,
+so a difference between two rungs compares them on identical rows, and its middle 95 % is its
+interval. What the interval covers is the choice of test rows; another seed of training is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from tasks.config import METRICS, Task
+from tasks.ladder import metrics
+from tasks.predictions import Predictions
+from tasks.records import Verdict, Word
+
+CANDIDATE = "candidate"
+RESAMPLES = 2000
+TAILS = (0.025, 0.975)
+"""Quantiles that bound the 95 % interval."""
+CELLS = 2_000_000
+"""Weights held at once, as float64: 16 MB, and about three times that while they are drawn."""
+UNDEFINED_SHARE = 0.01
+"""Resamples in which a metric may be undefined (a class was never drawn) before its interval is."""
+FEW_ROWS = 100
+"""Below this the percentile interval is too narrow: it covers less often than it says."""
+FEW_DECIDING = 10
+"""Rows that one of two classifiers gets right and the other wrong, below which a verdict is shaky."""
+
+_STREAM = 0xB007
+"""Keeps these draws apart from others of the same seed."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rungs on the same rows and the same resamples.
+
+    Attributes:
+        values: Metric by rung and name, on all rows.
+        intervals: The same, as (low, high).
+        verdicts: The candidate against every other rung, on the project's metric.
+    """
+
+    values: dict[str, dict[str, float]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    verdicts: tuple[Verdict, ...]
+
+
+def compare(
+    task: Task, metric: str, truth: np.ndarray, rungs: Mapping[str, Predictions], seed: int
+) -> Comparison:
+    """Scores every rung in every metric of the task, and the candidate against the others.
+
+    Args:
+        task: Kind of task; names the metrics.
+        metric: The project's metric, which verdicts go by.
+        truth: (n,) labels, or float64.
+        rungs: Predictions for the same n rows, by name; "candidate" is one of them.
+        seed: Of the resamples.
+    """
+    names = tuple(METRICS[task])
+    drawn = resample(names, truth, rungs, seed)
+    values = {rung: {name: metrics.compute(name, truth, p) for name in names} for rung, p in rungs.items()}
+    sign = 1.0 if METRICS[task][metric] else -1.0
+    return Comparison(
+        values=values,
+        intervals={rung: {name: interval(drawn[rung][name]) for name in names} for rung in rungs},
+        verdicts=tuple(
+            verdict(
+                rung,
+                sign * (values[CANDIDATE][metric] - values[rung][metric]) + 0.0,  # no -0.0
+                sign * (drawn[CANDIDATE][metric] - drawn[rung][metric]) + 0.0,
+            )
+            for rung in rungs
+            if rung != CANDIDATE
+        ),
+    )
+
+
+def resample(
+    names: tuple[str, ...], truth: np.ndarray, rungs: Mapping[str, Predictions], seed: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """Metrics on every resample: for each rung and metric an array (RESAMPLES,), NaN if undefined."""
+    tables = {
+        (rung, name): table
+        for rung, predictions in rungs.items()
+        for name in names
+        if (table := metrics.statistics(name, truth, predictions)) is not None
+    }
+    means: dict[tuple[str, str], list[np.ndarray]] = {key: [] for key in tables}
+    with threadpool_limits(1, "blas"):  # the same bits on any number of cores
+        for chunk in weights(len(truth), seed) if tables else ():
+            for key, table in tables.items():  # one product a rung: equal rungs get equal bits
+                means[key].append(chunk @ table / len(truth))
+    found: dict[str, dict[str, np.ndarray]] = {rung: {} for rung in rungs}
+    for rung in rungs:
+        for name in names:
+            parts = means.get((rung, name))
+            undefined = np.full(RESAMPLES, np.nan)
+            found[rung][name] = metrics.value(name, np.concatenate(parts)) if parts else undefined
+    return found
+
+
+def weights(rows: int, seed: int) -> Iterator[np.ndarray]:
+    """How often each row was drawn, in chunks (some, rows) float64 of RESAMPLES lines in all.
+
+    Each line is multinomial: `rows` draws with replacement. The draws depend on `rows` and `seed`.
+    """
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAM,)))
+    most = max(1, CELLS // rows)
+    for start in range(0, RESAMPLES, most):
+        lines = min(most, RESAMPLES - start)
+        drawn = generator.integers(0, rows, size=(lines, rows))
+        drawn += np.arange(lines)[:, None] * rows
+        counts = np.bincount(drawn.ravel(), minlength=lines * rows)
+        yield counts.reshape(lines, rows).astype(np.float64)
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of (resamples,) values; NaN where too many of them are undefined."""
+    defined = values[np.isfinite(values)]
+    if len(defined) < (1 - UNDEFINED_SHARE) * len(values) or not len(defined):
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, TAILS)
+    return float(low), float(high)
+
+
+def verdict(against: str, difference: float, differences: np.ndarray) -> Verdict:
+    """The word for a difference, > 0 where the candidate is better, and its (resamples,) resamples."""
+    low, high = interval(differences)
+    return Verdict(
+        against=against, verdict=_word(difference, low, high), difference=difference, low=low, high=high
+    )
+
+
+def undefined(against: str) -> Verdict:
+    """The verdict against a rung that could not be scored."""
+    nan = float("nan")
+    return Verdict(against=against, verdict="undefined", difference=nan, low=nan, high=nan)
+
+
+def _word(difference: float, low: float, high: float) -> Word:
+    if not np.isfinite([difference, low, high]).all():
+        return "undefined"
+    if low > 0:
+        return "better"
+    return "worse" if high < 0 else "indistinguishable"
+
+
+def warnings(
+    task: Task,
+    truth: np.ndarray,
+    rungs: Mapping[str, Predictions],
+    verdicts: tuple[Verdict, ...],
+) -> tuple[str, ...]:
+    """What a reader of the verdicts has to be told: a small sample, few deciding rows, no gain."""
+    lines = []
+    if len(truth) < FEW_ROWS:
+        lines.append(
+            f"the test set has {len(truth)} rows: the sample is too small for the verdict "
+            f"(intervals are trusted from {FEW_ROWS} rows on)"
+        )
+    for verdict in verdicts:
+        if task == "classification" and verdict.verdict in ("better", "worse"):
+            deciding = _deciding(truth, rungs[CANDIDATE], rungs[verdict.against])
+            if deciding < FEW_DECIDING:
+                lines.append(
+                    f"{verdict.verdict} than {verdict.against}, but decided by {deciding} test rows only"
+                )
+        if verdict.verdict in ("indistinguishable", "worse") and verdict.against != "champion":
+            relation = "from" if verdict.verdict == "indistinguishable" else "than"
+            lines.append(f"the candidate is {verdict.verdict} {relation} {verdict.against}, which is simpler")
+    return tuple(lines)
+
+
+def _deciding(truth: np.ndarray, one: Predictions, other: Predictions) -> int:
+    """Rows that exactly one of the two gets right."""
+    return int(((one.values == truth) != (other.values == truth)).sum())

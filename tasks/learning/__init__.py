@@ -1,0 +1,1 @@
+"""What is fitted on train rows: the encoder, the training loop, the model as it is kept."""

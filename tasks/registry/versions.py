@@ -1,0 +1,196 @@
+"""Versions and aliases in MLflow's registry, and the one way in which an alias moves.
+
+Two aliases carry meaning: `champion`, the version that scores, and `challenger`, the latest one that
+passed its gate. MLflow moves aliases with "last writer wins", so `promote` compares and sets inside
+a lock. The registered model's tag `modelyard.champion` remembers the last promotion: an alias that
+is gone although it was set once means that somebody removed it or deleted its version.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import RegistryConflict, quoted
+from tasks.records import ModelVersion, RunRef
+from tasks.registry import backend
+
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+INPUTS = "modelyard.inputs"
+MANIFEST = "modelyard.manifest"
+DECISION = "modelyard.decision"
+
+
+def versions(uri: str, name: str) -> list[ModelVersion]:
+    """Every version of the model called exactly `name`, newest first, without their bundles."""
+    with backend.reaching(uri):
+        client = backend.client(uri)
+        borne = aliases(client, name)
+        found, token = [], None
+        while True:
+            page = client.search_model_versions(f"name = '{name}'", max_results=200, page_token=token)
+            found += [plain(entry, borne) for entry in page if entry.name == name]
+            token = page.token
+            if not token:
+                return sorted(found, key=lambda entry: -entry.version)
+
+
+def find(uri: str, name: str, inputs: str) -> ModelVersion | None:
+    """The version that was made from `inputs`, the newest should there be several."""
+    return next((entry for entry in versions(uri, name) if entry.inputs == inputs), None)
+
+
+def create(run: RunRef, name: str, model: Any, *, tags: Mapping[str, str], description: str) -> ModelVersion:
+    """A new version of `name`, made from a logged model; it bears every tag from its first moment."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    with backend.reaching(run.uri):
+        client = backend.client(run.uri)
+        try:
+            client.create_registered_model(name, description=f"Made by modelyard, project runs of {name}.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        # The location, not models:/ID: the SQL store resolves that through MLflow's ambient URI.
+        entry = client.create_model_version(
+            name,
+            model.artifact_location,
+            run.run_id,
+            tags=dict(tags),
+            description=description,
+            model_id=model.model_id,
+        )
+        mark = json.dumps([{"name": name, "version": str(entry.version)}])
+        client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": mark})
+    return plain(entry, {})
+
+
+def alias(uri: str, name: str, which: str) -> int | None:
+    """Number of the version that bears an alias, if any does."""
+    with backend.reaching(uri):
+        return aliases(backend.client(uri), name).get(which)
+
+
+def decision(uri: str, known: ModelVersion) -> str | None:
+    """What became of a version: promoted, challenger or failed; None if a crash left it open."""
+    with backend.reaching(uri):
+        entry = get(backend.client(uri), known.name, known.version)
+    return None if entry is None else entry.tags.get(DECISION)
+
+
+def tag(uri: str, known: ModelVersion, tags: Mapping[str, str]) -> None:
+    """Sets tags of a version."""
+    with backend.reaching(uri):
+        client = backend.client(uri)
+        for key, value in tags.items():
+            client.set_model_version_tag(known.name, str(known.version), key, value)
+
+
+def promote(
+    uri: str, root: Path, known: ModelVersion, *, seen: int | None, to_champion: bool
+) -> ModelVersion:
+    """Moves `challenger`, and `champion` if asked, to a version; a second time changes nothing.
+
+    The whole of it runs under a lock on a file in `ROOT/mlflow/locks`, which the kernel drops when
+    its owner dies. Processes on other machines that share a registry are not bound by that lock;
+    between them the comparison leaves a window of milliseconds.
+
+    Args:
+        uri: Tracking URI.
+        root: Folder that holds `mlflow/`.
+        known: The version.
+        seen: Version that was champion when the candidate was compared with it, None if none was.
+        to_champion: Whether it becomes champion, or stays challenger for a person to decide.
+
+    Returns:
+        The version with the aliases that it bears now, read back.
+
+    Raises:
+        RegistryConflict: The champion is another one than `seen`, or the lock was not to be had.
+    """
+    lock = root / "mlflow" / "locks" / f"{known.name}.lock"
+    with backend.locked(lock, waiting_for=f"the registry of {known.name}"), backend.reaching(uri):
+        client = backend.client(uri)
+        present = aliases(client, known.name).get(CHAMPION)
+        if present not in (seen, known.version):
+            raise RegistryConflict(
+                f"model {quoted(known.name)}: the candidate was compared with {_named(seen)}, but by now "
+                f"{_named(present)} is champion; version {known.version} was left without alias",
+                fix="train again, to compare with the present champion",
+            )
+        _move(client, known, to_champion or present == known.version)
+        after = aliases(client, known.name)
+        expected = known.version if to_champion or present == known.version else present
+        if after.get(CHAMPION) != expected or after.get(CHALLENGER) != known.version:
+            raise RegistryConflict(
+                f"model {quoted(known.name)}: an alias was set to version {known.version}, but reads "
+                f"{after}: another program moved it",
+                fix="see the model's aliases in the MLflow UI, then train again",
+            )
+    return ModelVersion(**{**vars(known), "aliases": _borne(after, known.version)})
+
+
+def _move(client: Any, known: ModelVersion, to_champion: bool) -> None:
+    number = str(known.version)
+    client.set_registered_model_alias(known.name, CHALLENGER, number)
+    if to_champion:
+        client.set_registered_model_alias(known.name, CHAMPION, number)
+        client.set_registered_model_tag(known.name, "modelyard.champion", number)
+    outcome = "promoted" if to_champion else "challenger"
+    client.set_model_version_tag(known.name, number, DECISION, outcome)
+
+
+def _named(number: int | None) -> str:
+    return "no champion" if number is None else f"version {number}"
+
+
+def aliases(client: Any, name: str) -> dict[str, int]:
+    """Version of each alias that the model has."""
+    model = _model(client, name)
+    return {} if model is None else {key: int(number) for key, number in model.aliases.items()}
+
+
+def model_tags(client: Any, name: str) -> dict[str, str]:
+    """Tags of the registered model; none where there is no such model."""
+    model = _model(client, name)
+    return {} if model is None else dict(model.tags)
+
+
+def _model(client: Any, name: str) -> Any:
+    return _or_none(lambda: client.get_registered_model(name))
+
+
+def get(client: Any, name: str, number: int) -> Any:
+    """MLflow's record of a version, or None."""
+    return _or_none(lambda: client.get_model_version(name, str(number)))
+
+
+def _or_none(ask: Any) -> Any:
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        return ask()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
+def _borne(aliases: Mapping[str, int], number: int) -> tuple[str, ...]:
+    mine = (key for key, value in aliases.items() if value == number)
+    return tuple(sorted(mine, key=lambda key: (key != CHAMPION, key)))  # the champion first
+
+
+def plain(entry: Any, aliases: Mapping[str, int]) -> ModelVersion:
+    """MLflow's record as ours."""
+    number = int(entry.version)
+    return ModelVersion(
+        name=entry.name,
+        version=number,
+        aliases=_borne(aliases, number),
+        run_id=entry.run_id or None,
+        inputs=entry.tags.get(INPUTS),
+    )

@@ -1,0 +1,1 @@
+"""Dealing rows to parts, and proof that nothing leaks between them."""
