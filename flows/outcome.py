@@ -42,7 +42,7 @@ def document(
             "outcome": registered.outcome,
             "reasons": list(registered.reasons),
             "device": fitted.device,
-            "model": _model(registered.model),
+            "model": _model(registered.model) if registered.outcome == "registered" else None,
             "data": {
                 "fingerprint": validated.fingerprint,
                 "rows": {

@@ -41,7 +41,7 @@ def train(
         c, do, work = books.config, books.do, books.work
         raw = do(validate, c.source, c.validation, c.target, c.task, c.columns, books.folder, work)
         rows = do(clean, raw, c.clean, c.target, c.validation.quarantine, work)
-        parts = do(split, rows, c.split, c.target, c.task, c.seed, work)
+        parts = do(split, rows, c.split, c.target, c.task, c.seed, work, c.columns.drop)
         fitted = do(fit, raw, rows, parts, **books.fitting(), work=work, run=books.run)
         judged = do(evaluate, raw, rows, parts, fitted, **books.judging(), work=work)
         do(register, books.run, raw, rows, parts, fitted, judged, **books.registering(), root=books.root)

@@ -123,7 +123,7 @@ def ask(model: Path, rows: np.ndarray, seconds: float = 120) -> dict[str, Any]:
 def test_a_fresh_process_runs_the_models_own_code_on_the_cpu(model: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(model, tmp_path / "model")
     # What the model's own copy says proves that it, and not the installed package, was run.
-    scoring_file = copy / "code" / "tasks" / "scoring.py"
+    scoring_file = copy / "code" / "tasks" / "learning" / "scoring.py"
     scoring_file.write_text(scoring_file.read_text() + "\nassert not torch.cuda.is_available()\nBATCH = 1\n")
     rows = np.arange(48, dtype=np.uint8).reshape(3, 4, 4)
     expected = scoring.load(model.parent / "bundle-made").predict(rows)

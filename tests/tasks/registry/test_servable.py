@@ -153,9 +153,13 @@ def test_the_folder_holds_data_and_readable_code_only(tmp_path: Path, houses: pd
 def test_the_model_brings_what_it_imports_and_no_more() -> None:
     found = pack.closure()
 
-    assert {"__init__.py", "scoring.py", "encode.py", "networks/mlp.py", "networks/__init__.py"} <= set(
-        found.files
-    )
+    assert {
+        "__init__.py",
+        "learning/scoring.py",
+        "learning/encode.py",
+        "networks/mlp.py",
+        "networks/__init__.py",
+    } <= set(found.files)
     assert {"mlflow", "torch", "pandas", "numpy", "safetensors"} == set(found.packages)
     assert not {"config.py", "register.py", "store.py", "training.py"} & set(found.files)
 

@@ -260,7 +260,7 @@ def test_nothing_is_written_on_the_terminal_and_no_run_becomes_ambient(
 
 
 def test_importing_the_module_imports_no_mlflow() -> None:
-    code = "import sys, tasks.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, tasks.registry.tracking; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -268,7 +268,7 @@ def test_importing_the_module_imports_no_mlflow() -> None:
 def test_a_lock_that_is_held_is_a_conflict_and_dies_with_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "locks" / "digits.lock"
     code = (
-        "import sys, time; from pathlib import Path; from tasks import backend\n"
+        "import sys, time; from pathlib import Path; from tasks.registry import backend\n"
         "with backend.locked(Path(sys.argv[1]), waiting_for='a test'):\n"
         "    print('held', flush=True); time.sleep(60)"
     )

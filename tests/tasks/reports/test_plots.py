@@ -136,7 +136,7 @@ def test_drawing_leaves_no_global_state():
         "def state():\n"  # asking for the backend would load pyplot
         "    return {k: matplotlib.rcParams[k] for k in matplotlib.rcParams if k != 'backend'}\n"
         "before = state()\n"
-        "from tasks import plots\n"
+        "from tasks.reports import plots\n"
         "plots.intervals([plots.Panel('x', (plots.Dot('a', 1.0, 0.0, 2.0),))])\n"
         "assert 'matplotlib.pyplot' not in sys.modules, 'pyplot'\n"
         "assert state() == before, 'rcParams'\n"
@@ -148,6 +148,6 @@ def test_drawing_leaves_no_global_state():
 
 
 def test_importing_does_not_load_matplotlib():
-    code = "import sys, tasks.report; assert 'matplotlib' not in sys.modules"
+    code = "import sys, tasks.reports.report; assert 'matplotlib' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
