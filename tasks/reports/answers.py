@@ -152,8 +152,14 @@ def dataset(folder: Path) -> Dataset | None:
         return None
 
 
-def filters(folder: Path) -> dict[str, Any] | None:
-    """Picture of a bundle's first 4-D tensor, in name order; None where there is none."""
+def filters(folder: Path, *, folded: bool) -> dict[str, Any] | None:
+    """Picture of a bundle's first 4-D tensor, in name order; None where there is none.
+
+    Args:
+        folder: A bundle of a network that reads images.
+        folded: Whether the network folds 2x2 pixels into channels first; the filters are then shown
+            unfolded, as the pixels that they look at.
+    """
     try:
         with safe_open(folder / "weights.safetensors", framework="numpy") as weights:
             names = [name for name in sorted(weights.keys()) if len(weights.get_slice(name).get_shape()) == 4]
@@ -162,6 +168,7 @@ def filters(folder: Path) -> dict[str, Any] | None:
         return None
     if tensor is None:
         return None
+    tensor = _unfolded(tensor) if folded else tensor
     count, channels, height, width = tensor.shape
     words = f"{min(count, pictures.FILTERS)} of {count} filters of {names[0]}, {height} × {width} pixels each"
     return {
@@ -170,3 +177,10 @@ def filters(folder: Path) -> dict[str, Any] | None:
         "channels": channels,
         "width": min(8, count) * 56,
     }
+
+
+def _unfolded(weights: np.ndarray) -> np.ndarray:
+    """(filters, 4 x channels, h, w) over 2x2 blocks -> (filters, channels, 2h, 2w) over pixels."""
+    count, folded, height, width = weights.shape
+    blocks = weights.reshape(count, folded // 4, 2, 2, height, width)
+    return blocks.transpose(0, 1, 4, 2, 5, 3).reshape(count, folded // 4, 2 * height, 2 * width)

@@ -17,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks import store, wording
 from tasks.config import Config, as_yaml
+from tasks.dataset import Dataset
 from tasks.records import (
     CleanRecord,
     EvaluateRecord,
@@ -123,7 +124,7 @@ def _page(run: _Run, links: Mapping[str, str], environment: Mapping[str, str]) -
         confusion=answers.confusion(frame) if frame is not None and classify else None,
         residuals=answers.residuals(frame, run.config.target) if frame is not None and not classify else None,
         worst=answers.worst(frame, run.config, data, files) if frame is not None else None,
-        filters=answers.filters(run.fitted.folder) if run.fitted else None,
+        filters=_filters(run, data),
         rows=_rows(run) if run.validated else None,
         warnings=_warnings(run),
         steps=_steps(run),
@@ -203,6 +204,13 @@ def _facts(run: _Run) -> list[tuple[str, str, str]]:
     note = f"{reused} of {len(steps)} steps reused" if reused else f"seed {run.config.seed}"
     facts.append(("whole run", wording.duration(sum(step.seconds for step in steps)), note))
     return facts
+
+
+def _filters(run: _Run, data: Dataset | None) -> dict[str, Any] | None:
+    """First-layer filters, where the network reads images; a table's tensors are no pictures."""
+    if run.fitted is None or data is None or data.pixels is None:
+        return None
+    return answers.filters(run.fitted.folder, folded=run.config.network.kind == "cnn")
 
 
 def _rows(run: _Run) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
@@ -66,17 +67,23 @@ def test_filters_come_from_the_first_four_dimensional_tensor_by_name(tmp_path):
         {name: tensor.astype(np.float32) for name, tensor in tensors.items()},
         tmp_path / "weights.safetensors",
     )
-    shown = answers.filters(tmp_path)
+    shown = answers.filters(tmp_path, folded=False)
     assert shown["words"] == "4 of 4 filters of a, 5 × 5 pixels each"
     assert shown["channels"] == 2
 
 
+def test_folded_filters_are_shown_as_the_pixels_they_look_at():
+    pixels = torch.randn(3, 1, 6, 6)
+    blocks = torch.nn.functional.pixel_unshuffle(pixels, 2).numpy()
+    np.testing.assert_array_equal(answers._unfolded(blocks), pixels.numpy())
+
+
 def test_no_filters_without_convolution_file_or_whole_bytes(tmp_path):
-    assert answers.filters(tmp_path) is None
+    assert answers.filters(tmp_path, folded=False) is None
     save_file({"a": np.ones((2, 2), np.float32)}, tmp_path / "weights.safetensors")
-    assert answers.filters(tmp_path) is None
+    assert answers.filters(tmp_path, folded=False) is None
     (tmp_path / "weights.safetensors").write_bytes(b"\x10")
-    assert answers.filters(tmp_path) is None
+    assert answers.filters(tmp_path, folded=False) is None
 
 
 def test_predictions_that_are_gone_or_not_predictions(tmp_path):
