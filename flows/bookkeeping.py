@@ -25,6 +25,7 @@ from tasks import config as configuration
 from tasks import store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
+from tasks.learning import devices
 from tasks.learning import training as loop
 from tasks.records import ModelVersion, RunRef, SplitRecord, to_json
 from tasks.registry import tracking
@@ -217,7 +218,7 @@ def training(
     place = find_root(root)
     path = Path(source).resolve() if source else None
     loaded = configuration.load(place, project, source=path, settings=tuple(settings or ()))
-    device = loop.resolve_device(loaded.config.fit.device)
+    device = devices.resolve_device(loaded.config.fit.device)
     books = Books(loaded, place, _begin(loaded, place), device)
     audience.present().started(books.run, str(flow_run.id or ""))
     status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"

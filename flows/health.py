@@ -94,7 +94,7 @@ def _packages(root: Path) -> tuple[State, str]:  # noqa: ARG001
 def _device(root: Path) -> tuple[State, str]:  # noqa: ARG001
     import torch  # noqa: PLC0415
 
-    from tasks.learning.training import resolve_device  # noqa: PLC0415
+    from tasks.learning.devices import resolve_device  # noqa: PLC0415
 
     return "ok", f"{resolve_device('auto')} (torch {torch.__version__}, {torch.get_num_threads()} threads)"
 

@@ -73,6 +73,6 @@ def run_page(run: RunRef, artifact: str = "") -> str:
 
 
 def flow_page(api_url: str | None, flow_run_id: str) -> str:
-    """Address of a Prefect flow run's page."""
-    base = (api_url or "http://127.0.0.1:4200/api").removesuffix("/api")
+    """Address of a Prefect flow run's page, from that of the API or of the run in the API."""
+    base = (api_url or "http://127.0.0.1:4200/api").partition("/flow-runs/")[0].removesuffix("/api")
     return f"{base}/runs/flow-run/{flow_run_id}"

@@ -20,8 +20,11 @@ from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.ladder import metrics
-from tasks.learning import scoring, training
-from tasks.learning.encode import Encoder, ImageInputs, Labels, Scale, TableInputs, feature_columns
+from tasks.learning import devices, scoring, training
+from tasks.learning.augment import shift_images
+from tasks.learning.encode import Encoder, ImageInputs, TableInputs
+from tasks.learning.features import feature_columns
+from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
 from tasks.networks import count_parameters
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
@@ -91,7 +94,7 @@ def make_task(
         return metrics.compute(metric, truth, scoring.decode(outputs.numpy(), encoder.target))
 
     def shifted(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (training.shift_images(inputs[0], shift), *inputs[1:])
+        return (shift_images(inputs[0], shift), *inputs[1:])
 
     augments = shift > 0 and isinstance(encoder.inputs, ImageInputs)
     return training.Task(
@@ -211,7 +214,7 @@ def fit(
         TrainingDiverged: A loss or gradient stopped being finite.
         ResourceLimit: Memory ran out.
     """
-    device = training.resolve_device(settings.device)
+    device = devices.resolve_device(settings.device)
     inputs = {
         "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind,
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,
@@ -227,8 +230,9 @@ def fit(
         encoder = fit_encoder(
             train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode
         )
-        convolutional = encoder.inputs is not None and isinstance(encoder.inputs, ImageInputs)
-        precision = training.resolve_precision(settings.precision, device, convolutional=convolutional)
+        precision = devices.resolve_precision(
+            settings.precision, device, convolutional=data.pixels is not None
+        )
         torch.manual_seed(seed)
         try:
             module = scoring.make_network(network.model_dump(mode="json"), encoder)

@@ -29,7 +29,8 @@ from tasks.config import Columns, Encode, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, ModelyardError, did_you_mean, quoted
 from tasks.ladder.features import codes, flat, frame, nothing, stratified, truth_of, wide
-from tasks.learning.encode import Scale, feature_columns
+from tasks.learning.features import feature_columns
+from tasks.learning.targets import Scale
 from tasks.predictions import Predictions
 
 SAMPLE = 5000

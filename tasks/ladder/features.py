@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from tasks.config import Task
 from tasks.dataset import Dataset
 from tasks.errors import DataRejected
-from tasks.learning.encode import numbers_of, texts_of
+from tasks.learning.features import numbers_of, texts_of
 
 LEVELS = 255
 """Most levels of a category that histogram boosting takes as such; rarer ones are put together."""

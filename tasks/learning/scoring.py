@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from tasks.cleaning import operations
 from tasks.errors import ArtifactTampered, DataRejected, did_you_mean, quoted
-from tasks.learning.encode import Encoder, ImageInputs, Labels, Scale, TableInputs
+from tasks.learning.encode import Encoder, ImageInputs, TableInputs
+from tasks.learning.targets import Labels, Scale
 from tasks.networks import InputSpec, Standardise, build
 from tasks.predictions import Predictions
 

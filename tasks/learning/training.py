@@ -20,8 +20,10 @@ import torch
 from torch import Tensor, nn
 
 from tasks.config import Fit
-from tasks.errors import ConfigError, TrainingDiverged
+from tasks.errors import TrainingDiverged
 from tasks.learning import checkpoints
+from tasks.learning.devices import threads
+from tasks.learning.schedule import learning_rate, planned_epochs
 from tasks.records import Epoch
 
 Watcher = Callable[[Epoch, int], None]
@@ -88,68 +90,6 @@ class Trained:
     seconds: float
 
 
-def resolve_device(device: str) -> str:
-    """The device to train on: `auto` takes CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        ConfigError: A device was asked for by name and is not there.
-    """
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if present[name])
-    if not present[device]:
-        found = ", ".join(name for name, there in present.items() if there)
-        raise ConfigError(
-            f"fit.device is {device!r}, but this machine has none (torch {torch.__version__} sees: {found})",
-            fix="use fit.device: auto",
-        )
-    return device
-
-
-def resolve_precision(precision: str, device: str, *, convolutional: bool) -> str:
-    """float32, or bfloat16 for matrix products where it pays: on GPUs and, for convolutions, on CPUs
-    that have instructions for it (1.3 times faster there; without them it would be slower).
-    """
-    if precision != "auto":
-        return precision
-    if device == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
-    has_instructions = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return "bfloat16" if device == "cpu" and convolutional and has_instructions() else "float32"
-
-
-def planned_epochs(settings: Fit, rows: int) -> int:
-    """Epochs that the schedule is laid over: `epochs`, or fewer where `max_examples` runs out first."""
-    if settings.max_examples is None:
-        return settings.epochs
-    return max(1, min(settings.epochs, round(settings.max_examples / max(rows, 1))))
-
-
-def learning_rate(step: int, steps: int, settings: Fit) -> float:
-    """Learning rate of one step.
-
-    one_cycle: a cosine from a tenth of the peak up to it over the first fifth of the steps, then down
-    to a thousandth (Smith & Topin, 2018). cosine: 100 linear warm-up steps (at most a tenth of all),
-    then a cosine to zero (Loshchilov & Hutter, 2017).
-    """
-    peak = settings.learning_rate
-    if settings.schedule == "constant" or steps <= 1:
-        return peak
-    if settings.schedule == "one_cycle":
-        warm = max(1, round(0.2 * steps))
-        if step < warm:
-            return _cosine(peak / 10, peak, step / warm)
-        return _cosine(peak, peak / 1000, (step - warm) / max(1, steps - warm))
-    warm = min(100, max(1, steps // 10))
-    if step < warm:
-        return peak * (step + 1) / warm
-    return _cosine(peak, 0.0, (step - warm) / max(1, steps - warm))
-
-
-def _cosine(start: float, end: float, part: float) -> float:
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * part))
-
-
 def train(
     network: nn.Module,
     examples: Examples,
@@ -178,50 +118,20 @@ def train(
     Raises:
         TrainingDiverged: A loss or a gradient stopped being finite.
     """
-    with _threads(settings.threads):
-        return _train(network, examples, validation, task, settings, seed, device, precision, checkpoint)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Within this block torch computes on `count` CPU threads; None leaves it as it is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _train(
-    network: nn.Module,
-    examples: Examples,
-    validation: Examples,
-    task: Task,
-    settings: Fit,
-    seed: int,
-    device: str,
-    precision: str,
-    checkpoint: Path,
-) -> Trained:
-    loop = _Loop(
-        network.to(device), examples.to(device), validation.to(device), task, settings, seed, precision
-    )
-    loop.resume(checkpoint)
-    began = time.perf_counter() - loop.spent
-    while (stopped := loop.finished()) is None:
-        epoch = loop.run_epoch()
-        loop.spent = time.perf_counter() - began
-        checkpoints.save(checkpoint, loop.state(), len(loop.history))
-        for watcher in _watchers.get():
-            watcher(epoch, loop.epochs)
-    return Trained(
-        {name: tensor.cpu() for name, tensor in loop.best.items()},
-        tuple(loop.history),
-        loop.best_epoch,
-        stopped,
-        loop.spent,
-    )
+    with threads(settings.threads):
+        loop = _Loop(
+            network.to(device), examples.to(device), validation.to(device), task, settings, seed, precision
+        )
+        loop.resume(checkpoint)
+        began = time.perf_counter() - loop.spent
+        while (stopped := loop.finished()) is None:
+            epoch = loop.run_epoch()
+            loop.spent = time.perf_counter() - began
+            checkpoints.save(checkpoint, loop.state(), len(loop.history))
+            for watcher in _watchers.get():
+                watcher(epoch, loop.epochs)
+    best = {name: tensor.cpu() for name, tensor in loop.best.items()}
+    return Trained(best, tuple(loop.history), loop.best_epoch, stopped, loop.spent)
 
 
 class _Loop:
@@ -369,21 +279,3 @@ def _optimizer(network: nn.Module, settings: Fit) -> torch.optim.Optimizer:
         {"params": others, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
-
-
-def shift_images(pixels: Tensor, most: int) -> Tensor:
-    """Each image moved by its own random offset, zeros coming in at the edge.
-
-    Args:
-        pixels: (batch, height, width) or (batch, height, width, channels), any dtype.
-        most: Largest shift in pixels, either way, in either direction.
-
-    Returns:
-        The same shape. One gather for the whole batch: a view of all offsets is indexed.
-    """
-    rows, height, width = pixels.shape[:3]
-    padded = nn.functional.pad(pixels, (0, 0) * (pixels.dim() - 3) + (most, most, most, most))
-    windows = padded.unfold(1, height, 1).unfold(2, width, 1)  # (batch, 2m+1, 2m+1, [c,] h, w)
-    down, right = torch.randint(0, 2 * most + 1, (2, rows))
-    moved = windows[torch.arange(rows), down, right]
-    return moved.permute(0, 2, 3, 1) if pixels.dim() == 4 else moved

@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 
 from tasks import config, fit, sources
 from tasks.dataset import Dataset
-from tasks.learning import scoring, training
+from tasks.learning import devices, scoring, training
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,7 +44,7 @@ def one(settings: config.Config, data: Dataset, seed: int) -> tuple[float, float
         settings.fit.metric or "accuracy",
         "classification",
     )
-    precision = training.resolve_precision(settings.fit.precision, "cpu", convolutional=True)
+    precision = devices.resolve_precision(settings.fit.precision, "cpu", convolutional=True)
     wall, cpu = time.perf_counter(), time.process_time()
     with tempfile.TemporaryDirectory() as checkpoint:
         trained = training.train(

@@ -13,7 +13,7 @@ from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, TrainingDiverged, Unavailable
 from tasks.fit import class_weights, fit, gap_warning, make_loss
 from tasks.learning import checkpoints, scoring, training
-from tasks.learning.encode import Labels, Scale
+from tasks.learning.targets import Labels, Scale
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
 from tasks.splitting import parts

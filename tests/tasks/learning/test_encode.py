@@ -12,17 +12,9 @@ from sklearn.preprocessing import StandardScaler
 
 from tasks.config import Columns
 from tasks.errors import DataRejected
-from tasks.learning.encode import (
-    Encoder,
-    ImageInputs,
-    Labels,
-    Number,
-    Scale,
-    TableInputs,
-    _fit_number,
-    feature_columns,
-    skewness,
-)
+from tasks.learning.encode import Encoder, ImageInputs, TableInputs
+from tasks.learning.features import Number, feature_columns, fit_number
+from tasks.learning.targets import Labels, Scale, skewness
 
 
 def fitted(rows: pd.DataFrame, how: str = "quantile") -> Encoder:
@@ -44,26 +36,26 @@ def test_feature_columns_follow_types_and_rules(houses: pd.DataFrame) -> None:
 def test_standard_numbers_agree_with_scikit_learn(houses: pd.DataFrame) -> None:
     values = houses["area"].to_numpy()
     expected = StandardScaler().fit_transform(values[:, None])[:, 0]
-    np.testing.assert_allclose(_fit_number("area", values, "standard").encode(values), expected, rtol=1e-5)
+    np.testing.assert_allclose(fit_number("area", values, "standard").encode(values), expected, rtol=1e-5)
 
 
 def test_quantile_numbers_are_normal_scores_of_mid_ranks() -> None:
     values = np.random.default_rng(0).gamma(2.0, 10.0, 500)
     expected = norm.ppf((rankdata(values) - 0.5) / len(values))
-    encoded = _fit_number("x", values, "quantile").encode(values)
+    encoded = fit_number("x", values, "quantile").encode(values)
     np.testing.assert_allclose(encoded, expected, atol=1e-5)
 
 
 def test_many_values_are_kept_at_a_thousand_knots() -> None:
     values = np.random.default_rng(0).normal(size=20_000)
-    number = _fit_number("x", values, "quantile")
+    number = fit_number("x", values, "quantile")
     assert len(number.knots) <= 1000
     np.testing.assert_allclose(number.encode(values).std(), 1.0, atol=0.01)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50), st.floats(-1e7, 1e7))
 def test_quantile_map_is_monotone_and_bounded(values: list[float], extra: float) -> None:
-    number = _fit_number("x", np.array(values), "quantile")
+    number = fit_number("x", np.array(values), "quantile")
     points = np.sort(np.array([*values, extra]))
     encoded = number.encode(points)
     assert np.isfinite(encoded).all()
@@ -73,7 +65,7 @@ def test_quantile_map_is_monotone_and_bounded(values: list[float], extra: float)
 
 def test_a_gap_gets_the_train_median_and_an_indicator() -> None:
     values = np.array([1.0, 2.0, 9.0, np.nan])
-    number = _fit_number("x", values, "standard")
+    number = fit_number("x", values, "standard")
     assert number.median == 2.0
     assert number.indicator
     encoded = TableInputs((number,), ()).encode(pd.DataFrame({"x": [np.nan, 2.0]}))[0]
@@ -84,7 +76,7 @@ def test_a_gap_gets_the_train_median_and_an_indicator() -> None:
 @pytest.mark.parametrize("how", ["quantile", "standard", "none"])
 def test_constant_and_empty_columns_stay_finite(how: str) -> None:
     for values in (np.full(5, 3.0), np.full(5, np.nan)):
-        assert np.isfinite(_fit_number("x", values, how).encode(values)).all()
+        assert np.isfinite(fit_number("x", values, how).encode(values)).all()
 
 
 def test_categories_know_missing_from_unknown(houses: pd.DataFrame) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from tasks.errors import ArtifactTampered, DataRejected
 from tasks.learning import scoring
-from tasks.learning.encode import Encoder, ImageInputs, Labels, Scale, TableInputs
+from tasks.learning.encode import Encoder, ImageInputs, TableInputs
+from tasks.learning.targets import Labels, Scale
 
 
 @pytest.fixture

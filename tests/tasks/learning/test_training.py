@@ -13,7 +13,10 @@ from torch import nn
 from tasks.config import Fit
 from tasks.errors import ConfigError, TrainingDiverged
 from tasks.learning import checkpoints, training
-from tasks.learning.training import Examples, Task, Trained, learning_rate, shift_images
+from tasks.learning.augment import shift_images
+from tasks.learning.devices import resolve_device, resolve_precision
+from tasks.learning.schedule import learning_rate, planned_epochs
+from tasks.learning.training import Examples, Task, Trained
 from tasks.networks import InputSpec, build
 from tasks.records import Epoch
 
@@ -153,26 +156,26 @@ def test_an_undefined_metric_falls_back_on_the_loss(tmp_path: Path) -> None:
 def test_a_device_that_is_not_there_is_refused_with_what_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r"fit\.device is 'cuda', but this machine has none") as caught:
-        training.resolve_device("cuda")
+        resolve_device("cuda")
     assert caught.value.exit_code == 2
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert training.resolve_device("auto") == "cpu"
+    assert resolve_device("auto") == "cpu"
 
 
 def test_precision_is_lowered_only_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    assert training.resolve_precision("auto", "cpu", convolutional=True) == "bfloat16"
-    assert training.resolve_precision("auto", "cpu", convolutional=False) == "float32"
+    assert resolve_precision("auto", "cpu", convolutional=True) == "bfloat16"
+    assert resolve_precision("auto", "cpu", convolutional=False) == "float32"
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    assert training.resolve_precision("auto", "cpu", convolutional=True) == "float32"
-    assert training.resolve_precision("bfloat16", "cpu", convolutional=False) == "bfloat16"
+    assert resolve_precision("auto", "cpu", convolutional=True) == "float32"
+    assert resolve_precision("bfloat16", "cpu", convolutional=False) == "bfloat16"
 
 
 def test_the_budget_of_examples_shortens_the_schedule() -> None:
     settings = Fit(epochs=16, max_examples=220_000)
-    assert training.planned_epochs(settings, 3_500) == 16
-    assert training.planned_epochs(settings, 54_000) == 4
-    assert training.planned_epochs(settings, 10_000_000) == 1
+    assert planned_epochs(settings, 3_500) == 16
+    assert planned_epochs(settings, 54_000) == 4
+    assert planned_epochs(settings, 10_000_000) == 1
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "cosine"])

@@ -14,7 +14,8 @@ import torch
 
 from tasks.errors import ArtifactTampered, RegistryConflict, ResourceLimit
 from tasks.learning import scoring
-from tasks.learning.encode import Encoder, ImageInputs, Labels
+from tasks.learning.encode import Encoder, ImageInputs
+from tasks.learning.targets import Labels
 from tasks.records import ModelVersion
 from tasks.registry import pack, reproduce
 

@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from tasks.learning import scoring
-from tasks.learning.encode import Encoder, ImageInputs, Labels, Scale, TableInputs
+from tasks.learning.encode import Encoder, ImageInputs, TableInputs
+from tasks.learning.targets import Labels, Scale
 from tasks.registry import pack
 
 FEATURES = ["area", "rooms", "garden", "town"]

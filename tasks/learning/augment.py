@@ -1,0 +1,24 @@
+"""Random changes to training images, drawn from torch's own generator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def shift_images(pixels: Tensor, most: int) -> Tensor:
+    """Each image moved by its own random offset, zeros coming in at the edge.
+
+    Args:
+        pixels: (batch, height, width) or (batch, height, width, channels), any dtype.
+        most: Largest shift in pixels, either way, in either direction.
+
+    Returns:
+        The same shape. One gather for the whole batch: a view of all offsets is indexed.
+    """
+    rows, height, width = pixels.shape[:3]
+    padded = nn.functional.pad(pixels, (0, 0) * (pixels.dim() - 3) + (most, most, most, most))
+    windows = padded.unfold(1, height, 1).unfold(2, width, 1)  # (batch, 2m+1, 2m+1, [c,] h, w)
+    down, right = torch.randint(0, 2 * most + 1, (2, rows))
+    moved = windows[torch.arange(rows), down, right]
+    return moved.permute(0, 2, 3, 1) if pixels.dim() == 4 else moved
