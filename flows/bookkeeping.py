@@ -247,9 +247,11 @@ def _forget_oldest(folder: Path) -> None:
 
 
 def _begin(project: Project, root: Path) -> RunRef:
+    page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
     tags = {
+        "mlflow.note.content": f"[Prefect flow run]({page})",
         "prefect.flow_run_id": str(flow_run.id or ""),
-        "prefect.flow_run": provenance.flow_page(flow_run.api_url, str(flow_run.id)),
+        "prefect.flow_run": page,
         **provenance.git_state(root),
     }
     run = tracking.start_run(tracking.connect(root), project.config.name, root, tags=tags)

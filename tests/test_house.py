@@ -112,3 +112,11 @@ def test_text_speaks_of_the_project_alone(what: str) -> None:
         for number, line in enumerate((read(path) or "").splitlines(), start=1):
             found += [f"{path}:{number}: {match[0]}" for match in pattern.finditer(line)]
     assert found == []
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert [line for line in script.splitlines() if line.startswith("make ")] == ["make test"]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {"make train", "make test"} <= set(re.findall(r"make (?:train|test)\b", text))
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111

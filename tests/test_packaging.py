@@ -213,7 +213,10 @@ for package in (flows, tasks):
         importlib.import_module(module.name)
         count += 1
 after = state()
-print(json.dumps([count, {k: [before[k], after[k]] for k in before if before[k] != after[k]}]))
+names = [s.pop("environment") for s in (before, after)]
+changed = {k: [before[k], after[k]] for k in before if before[k] != after[k]}
+variables = [k for k in names[0] | names[1] if names[0].get(k) != names[1].get(k)]  # values may be secret
+print(json.dumps([count, changed | ({"environment": variables} if variables else {})]))
 """
 
 
