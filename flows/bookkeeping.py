@@ -19,7 +19,7 @@ from prefect import Task
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows import audience, outcome, provenance
+from flows import audience, outcome, provenance, rehearsal
 from flows.roots import find_root
 from tasks import config as configuration
 from tasks import store
@@ -95,8 +95,9 @@ class Books:
         return tracking.champion(self.run.uri, self.config.register_as.name, cache)
 
     def fitting(self) -> dict[str, Any]:
-        """What `fit` is told besides the records."""
+        """What `fit` is told besides the records; a bar that can't be judged is refused before it."""
         c = self.config
+        rehearsal.check_slices(c, self.records["clean"])
         return {
             "kind": c.task,
             "target": c.target,

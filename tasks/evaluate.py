@@ -17,6 +17,7 @@ from tasks.ladder.comparison import CANDIDATE
 from tasks.ladder.gate import CHAMPION, judge
 from tasks.ladder.rungs import (
     Rows,
+    compare_all,
     predictions_frame,
     read_rows,
     score_bundle,
@@ -50,7 +51,7 @@ def conclude(
 ) -> EvaluateRecord:
     """Compares all answers, judges them, and writes the predictions of the test rows into `folder`."""
     answered = {name: answer.predictions for name, answer in answers.items() if answer.predictions}
-    compared = comparison.compare(kind, rules.metric, rows.truth, answered, seed)
+    compared = compare_all(kind, rules.metric, rows.truth, answers, seed)
     known = {verdict.against: verdict for verdict in compared.verdicts}
     verdicts = tuple(known.get(name) or comparison.undefined(name) for name in answers if name != CANDIDATE)
     scores = score_rungs(answers, rules.metric, compared)
@@ -78,7 +79,7 @@ def conclude(
 
 def _digests(bundle: Path | None) -> dict[str, str]:
     # Of the files as they are now: a champion that was damaged, then repaired, is scored again.
-    files = [bundle / name for name in (scoring.MANIFEST, scoring.WEIGHTS, scoring.ENCODER)] if bundle else []
+    files = [bundle / name for name in (scoring.MANIFEST, *scoring.PARTS)] if bundle else []
     return {path.name: store.sha256_file(path) for path in files if path.is_file()}
 
 
@@ -150,7 +151,7 @@ def evaluate(
         for name in rules.baselines:
             answers[name] = baselines.answer(name, rows.train, rows.test, problem)
         if champion is not None:
-            answers[CHAMPION] = score_champion(champion, rows.raw, rows.truth)
+            answers[CHAMPION] = score_champion(champion, rows)
         return conclude(folder, rows, answers, rules, gate, kind, seed)
 
     return store.remember(work, "evaluate", inputs, EvaluateRecord, build)

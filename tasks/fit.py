@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from tasks.learning import devices, scoring, training
 from tasks.learning.augment import shift_images
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
+from tasks.learning.raw import type_name
 from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
 from tasks.networks import count_parameters
@@ -116,17 +120,18 @@ def describe(
 ) -> scoring.Bundle:
     """What the model is, in terms of the raw data that it takes."""
     images = raw.pixels is not None
-    wanted = [name for name in raw.rows.columns if name not in unused]
+    named = [{"name": str(name), "type": type_name(dtype)} for name, dtype in raw.rows.dtypes.items()]
+    inputs = [column for column in named if column["name"] not in unused]
+    known_by = ("digest", target) if images else (target, *(column["name"] for column in inputs))
     return scoring.Bundle(
         task=kind,
         target=target,
         network=network.model_dump(mode="json"),
-        columns=None
-        if images
-        else [{"name": n, "type": scoring.type_name(raw.rows[n].dtype)} for n in wanted],
+        columns=None if images else inputs,
         image_shape=list(raw.pixels.shape[1:]) if raw.pixels is not None else None,
         clean=[] if images else [operation.model_dump(mode="json") for operation in clean],
         unused=sorted(unused),
+        identity=[column for column in named if column["name"] in known_by],
     )
 
 
@@ -169,6 +174,59 @@ class _Live:
                 self.sent_at = time.monotonic()
         self.waiting.clear()
         return ()
+
+
+def new_network(network: Network, encoder: Encoder, seed: int) -> nn.Module:
+    """The untrained network, its initial weights drawn from `seed`.
+
+    Raises:
+        ConfigError: It can't read such data.
+    """
+    torch.manual_seed(seed)
+    try:
+        return scoring.make_network(network.model_dump(mode="json"), encoder)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+
+
+def refit(
+    chosen: Trained, network: nn.Module, known: Examples, held_out: Examples, what: training.Task,
+    settings: Fit, checkpoint: Path, how: dict[str, Any],
+) -> Trained:  # fmt: skip
+    """Trains anew on train and validation rows for as many epochs as were best on the latter.
+
+    What was fitted besides the weights stays as the train rows made it. The history stays too: it is
+    the one whose validation losses mean something.
+    """
+    place = checkpoint.with_name(f"{checkpoint.name}-refit")
+    with training.unwatched():
+        again = training.train(
+            network,
+            known + held_out,
+            held_out,
+            what,
+            settings,
+            checkpoint=place,
+            stop_at=chosen.best_epoch,
+            **how,
+        )
+    shutil.rmtree(place, ignore_errors=True)
+    return replace(chosen, weights=again.weights, seconds=chosen.seconds + again.seconds)
+
+
+@contextmanager
+def _memory(settings: Fit) -> Iterator[None]:
+    """Memory that ran out, told as such."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, RuntimeError) and "out of memory" not in text and "allocate memory" not in text:
+            raise
+        raise ResourceLimit(
+            f"memory ran out in training with batches of {settings.batch_size}",
+            fix="lower fit.batch_size or the network's widths",
+        ) from error
 
 
 @task(name="fit")
@@ -233,25 +291,23 @@ def fit(
         precision = devices.resolve_precision(
             settings.precision, device, convolutional=data.pixels is not None
         )
-        torch.manual_seed(seed)
-        try:
-            module = scoring.make_network(network.model_dump(mode="json"), encoder)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-        live = _Live(run)
-        trained = _train(
-            module, encode_examples(train, encoder, target), encode_examples(validation, encoder, target),
-            make_task(encoder, validation.rows[target], settings, metric, kind), settings,
-            seed=seed, device=device, precision=precision, checkpoint=checkpoint, live=live,
-        )  # fmt: skip
-        unused = {target, *columns.drop, *exclude}
-        bundle = describe(
-            Dataset.load(raw.folder), network, clean, kind=kind, target=target, unused=sorted(unused)
-        )
+        make = partial(new_network, network, encoder, seed)
+        module, live = make(), _Live(run)
+        known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
+        what = make_task(encoder, validation.rows[target], settings, metric, kind)
+        how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
+        with _memory(settings), training.watching(live):
+            trained = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
+            if settings.refit:
+                trained = refit(trained, make(), known, held_out, what, settings, checkpoint, how)
+        before = Dataset.load(raw.folder)
+        unused = sorted({target, *columns.drop, *exclude})
+        bundle = describe(before, network, clean, kind=kind, target=target, unused=unused)
+        learned_from = before.rows.loc[part.index[(part != "test").to_numpy()]]
         return FitRecord(
             step=Step(name="fit"),
             folder=folder,
-            digest=scoring.save(folder, bundle, encoder, trained.weights),
+            digest=scoring.save(folder, bundle, encoder, trained.weights, learned_from),
             state_hash=encoder.state_hash,
             device=device,
             precision=precision,
@@ -266,21 +322,3 @@ def fit(
     record = store.remember(work, "fit", inputs=inputs, record=FitRecord, build=build)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return record
-
-
-def _train(
-    module: nn.Module, train: Examples, validation: Examples, what: training.Task, settings: Fit,
-    *, live: _Live, **how: Any,
-) -> Trained:  # fmt: skip
-    """`training.train` with live tracking, and memory that ran out told as such."""
-    try:
-        with training.watching(live):
-            return training.train(module, train, validation, what, settings, **how)
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if isinstance(error, RuntimeError) and "out of memory" not in text and "allocate memory" not in text:
-            raise
-        raise ResourceLimit(
-            f"memory ran out in training with batches of {settings.batch_size}",
-            fix="lower fit.batch_size or the network's widths",
-        ) from error

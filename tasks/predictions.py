@@ -20,3 +20,8 @@ class Predictions:
     values: np.ndarray
     probabilities: np.ndarray | None = None
     classes: np.ndarray | None = None
+
+    def take(self, chosen: np.ndarray) -> Predictions:
+        """The answers for some of the rows: a mask, or positions."""
+        probabilities = None if self.probabilities is None else self.probabilities[chosen]
+        return Predictions(self.values[chosen], probabilities, self.classes)

@@ -46,6 +46,7 @@ def check(
 
 def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
     """Runs the steps before training as plain functions: no server, no MLflow."""
+    from flows import rehearsal  # noqa: PLC0415
     from tasks.clean import clean  # noqa: PLC0415
     from tasks.learning.devices import resolve_device  # noqa: PLC0415
     from tasks.split import split  # noqa: PLC0415
@@ -60,6 +61,8 @@ def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
         rows = clean.fn(raw, c.clean, c.target, c.validation.quarantine, work)
     watcher.end(rows)
     with watcher.step("split"):
-        parts = split.fn(rows, c.split, c.target, c.task, c.seed, work)
+        parts = split.fn(rows, c.split, c.target, c.task, c.seed, work, c.columns.drop)
     watcher.end(parts)
+    rehearsal.check_slices(c, rows)
+    rehearsal.check_network(c, rows, parts, (c.split.column,) if c.split.column else ())
     return [raw, rows, parts]

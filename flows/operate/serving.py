@@ -130,7 +130,10 @@ def _watch(server: uvicorn.Server, state: Path) -> None:
     """Ends the server when nobody uses it; the lock stays taken until the process is gone."""
     while True:
         time.sleep(POLL_SECONDS)
-        alone = exclusive(state / "users.lock")
+        try:
+            alone = exclusive(state / "users.lock")
+        except OSError:  # the folder is gone: nobody can come any more
+            break
         if alone is not None:
             break
     server.should_exit = True

@@ -98,6 +98,8 @@ class Fit(Strict):
     """Metric that picks the best epoch; by default the one of `evaluate`."""
     patience: int | None = Field(None, ge=1)
     """Stop after so many epochs with no better validation metric; null trains to the end."""
+    refit: bool = False
+    """Train once more from the start, on train and validation rows, for as many epochs as were best."""
     class_weights: Literal["balanced", "none"] = "none"
     minutes: float | None = Field(None, gt=0)
     """Time budget; ends with the best so far."""

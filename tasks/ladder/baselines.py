@@ -75,6 +75,8 @@ class Answer:
     """Fitting and predicting."""
     note: str = ""
     error: str | None = None
+    unseen: np.ndarray | None = None
+    """(n,) bool: test rows that it did not learn from; None where that is all of them."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,16 @@ import pandas as pd
 from tasks.config import Task
 from tasks.dataset import Dataset
 from tasks.errors import DataRejected, ModelyardError
-from tasks.ladder import metrics, slices
+from tasks.ladder import comparison, metrics, slices
 from tasks.ladder.baselines import Answer
 from tasks.ladder.comparison import CANDIDATE, Comparison
 from tasks.ladder.features import truth_of
 from tasks.learning import scoring
 from tasks.predictions import Predictions
 from tasks.records import ModelVersion, Score, SliceScore
+
+FEWEST_UNSEEN = 30
+"""Test rows that a champion must not have been trained on, if it is to be compared at all."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,14 @@ class Rows:
         train: Cleaned train rows, which baselines are fitted on.
         test: Cleaned test rows, which baselines predict.
         raw: The same test rows as they came, without the target; what a stored model predicts.
+        known: The same with the target; what a stored model knows its own rows by.
         truth: (n,) cleaned targets of the test rows.
     """
 
     train: Dataset
     test: Dataset
     raw: Dataset
+    known: pd.DataFrame
     truth: np.ndarray
 
 
@@ -47,11 +52,12 @@ def read_rows(raw: Path, cleaned: Path, parts: pd.Series, target: str, kind: Tas
     """
     clean, before = Dataset.load(cleaned), Dataset.load(raw)
     test = parts.index[(parts == "test").to_numpy()]
-    kept = _at(clean, test)
+    kept, came = _at(clean, test), _at(before, test)
     return Rows(
         train=_at(clean, parts.index[(parts == "train").to_numpy()]),
         test=kept,
-        raw=_without(_at(before, test), target),
+        raw=_without(came, target),
+        known=came.rows,
         truth=truth_of(kept.rows[target], kind),
     )
 
@@ -80,18 +86,35 @@ def score_bundle(folder: Path, raw: Dataset) -> Answer:
     return Answer(predictions, time.perf_counter() - began)
 
 
-def score_champion(champion: ModelVersion, raw: Dataset, truth: np.ndarray) -> Answer:
-    """The champion on today's test rows; whatever goes wrong is its error, and the gate will refuse."""
+def score_champion(champion: ModelVersion, rows: Rows) -> Answer:
+    """The champion on those of today's test rows that it did not learn from.
+
+    A champion from a random split has been trained on most rows that another split tests on; judged
+    on them it could never lose. Whatever goes wrong is its error, and the gate will refuse.
+    """
     note = f"version {champion.version}"
     try:
         if champion.folder is None:
             raise DataRejected(f"version {champion.version} of {champion.name} was not fetched")
-        answer = score_bundle(champion.folder, raw)
-        _comparable(answer.predictions, truth)
+        answer = score_bundle(champion.folder, rows.raw)
+        _comparable(answer.predictions, rows.truth)
+        unseen = ~scoring.load(champion.folder).has_seen(rows.known)
+        _enough(int(unseen.sum()), len(unseen))
     except Exception as error:
         reason = str(error) if isinstance(error, ModelyardError) else f"it raised {type(error).__name__}"
         return Answer(None, 0.0, note=note, error=reason)
-    return Answer(answer.predictions, answer.seconds, note=note)
+    if unseen.all():
+        return Answer(answer.predictions, answer.seconds, note=note)
+    note += f", on the {int(unseen.sum())} test rows that it was not trained on"
+    return Answer(answer.predictions, answer.seconds, note=note, unseen=unseen)
+
+
+def _enough(unseen: int, rows: int) -> None:
+    if unseen < min(FEWEST_UNSEEN, rows):
+        raise DataRejected(
+            f"it was trained on {rows - unseen} of the {rows} test rows, too many to be compared on the rest",
+            fix="use split.strategy: key, under which a test row stays one as data grows",
+        )
 
 
 def _comparable(predictions: Predictions | None, truth: np.ndarray) -> None:
@@ -100,6 +123,26 @@ def _comparable(predictions: Predictions | None, truth: np.ndarray) -> None:
     known = predictions.classes
     if known is not None and not pd.Index(known).isin(pd.Index(truth).unique()).any():
         raise DataRejected("it knows none of the labels in the test rows: it was trained for another target")
+
+
+def compare_all(
+    kind: Task, metric: str, truth: np.ndarray, answers: Mapping[str, Answer], seed: int
+) -> Comparison:
+    """Every rung on all test rows; a rung that has seen some of them, and its verdict, on the others."""
+    answered = {name: answer for name, answer in answers.items() if answer.predictions is not None}
+    whole = {name: a.predictions for name, a in answered.items() if a.unseen is None and a.predictions}
+    compared = comparison.compare(kind, metric, truth, whole, seed)
+    for name, answer in answered.items():
+        if answer.unseen is None or answer.predictions is None:
+            continue
+        pair = {CANDIDATE: whole[CANDIDATE].take(answer.unseen), name: answer.predictions.take(answer.unseen)}
+        apart = comparison.compare(kind, metric, truth[answer.unseen], pair, seed)
+        compared = Comparison(
+            {**compared.values, name: apart.values[name]},
+            {**compared.intervals, name: apart.intervals[name]},
+            (*compared.verdicts, *apart.verdicts),
+        )
+    return compared
 
 
 def score_rungs(answers: Mapping[str, Answer], metric: str, compared: Comparison) -> tuple[Score, ...]:

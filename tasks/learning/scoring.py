@@ -1,7 +1,8 @@
-"""The model as it is kept and used: a bundle of three files, raw data in, answers out.
+"""The model as it is kept and used: a bundle of four files, raw data in, answers out.
 
-`manifest.json` says what the model is and holds the digests of the other two, `weights.safetensors`
-holds the numbers, `encoder.json` what was fitted besides. Nothing is pickled; nothing is run that is
+`manifest.json` says what the model is and holds the digests of the others, `weights.safetensors`
+holds the numbers, `encoder.json` what was fitted besides, `seen.safetensors` a hash of each row that
+it learned from, so that it is never judged on one of them. Nothing is pickled; nothing is run that is
 not in this package or the user's own network module. Preprocessing is inside: `Scorer.predict` takes
 rows as the source gives them, or uint8 images.
 """
@@ -26,12 +27,15 @@ from torch import Tensor, nn
 from tasks.cleaning import operations
 from tasks.errors import ArtifactTampered, DataRejected, did_you_mean, quoted
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
+from tasks.learning.raw import as_type, marks
 from tasks.learning.targets import Labels, Scale
 from tasks.networks import InputSpec, Standardise, build
 from tasks.predictions import Predictions
 
 FORMAT = 1
-MANIFEST, WEIGHTS, ENCODER = "manifest.json", "weights.safetensors", "encoder.json"
+MANIFEST, WEIGHTS, ENCODER, SEEN = "manifest.json", "weights.safetensors", "encoder.json", "seen.safetensors"
+PARTS = (WEIGHTS, ENCODER, SEEN)
+"""Files whose digests the manifest holds."""
 BATCH = 4096
 
 
@@ -47,6 +51,7 @@ class Bundle:
         image_shape: [height, width] or [height, width, 3], or None for tables.
         clean: Cleaning operations in order, as plain data.
         unused: Columns of the source that the model does not take: the target and what is no feature.
+        identity: Columns, each {"name", "type"}, by which a raw row is known again.
     """
 
     task: str
@@ -56,6 +61,7 @@ class Bundle:
     image_shape: list[int] | None
     clean: list[dict[str, Any]]
     unused: list[str]
+    identity: list[dict[str, str]]
 
 
 def input_spec(encoder: Encoder) -> InputSpec:
@@ -80,11 +86,23 @@ def make_network(network: Mapping[str, Any], encoder: Encoder) -> nn.Module:
     return module
 
 
-def save(folder: Path, bundle: Bundle, encoder: Encoder, weights: Mapping[str, Tensor]) -> str:
-    """Writes the three files into an existing folder and returns the sha256 of the weights file."""
+def save(
+    folder: Path, bundle: Bundle, encoder: Encoder, weights: Mapping[str, Tensor], learned_from: pd.DataFrame
+) -> str:
+    """Writes the four files into an existing folder and returns the sha256 of the weights file.
+
+    Args:
+        folder: Where.
+        bundle: What the model is.
+        encoder: What was fitted besides the weights.
+        weights: The network's state.
+        learned_from: Raw rows of the train and validation parts, of which hashes are kept.
+    """
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / WEIGHTS)
     (folder / ENCODER).write_text(json.dumps(encoder.state(), indent=1) + "\n", encoding="utf-8")
-    digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in (WEIGHTS, ENCODER)}
+    seen = np.unique(marks(learned_from, bundle.identity)).view(np.int64)
+    save_file({"seen": torch.from_numpy(seen)}, folder / SEEN)
+    digests = {name: sha256((folder / name).read_bytes()).hexdigest() for name in PARTS}
     classes = list(encoder.target.classes) if isinstance(encoder.target, Labels) else None
     manifest = {"format": FORMAT, **vars(bundle), "classes": classes, "digests": digests}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
@@ -99,7 +117,7 @@ def load(folder: Path) -> Scorer:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        found = {name: (folder / name).read_bytes() for name in (WEIGHTS, ENCODER)}
+        found = {name: (folder / name).read_bytes() for name in PARTS}
         for name, data in found.items():
             actual, expected = sha256(data).hexdigest(), manifest["digests"][name]
             if actual != expected:
@@ -110,10 +128,11 @@ def load(folder: Path) -> Scorer:
         encoder = Encoder.restore(json.loads(found[ENCODER]))
         network = make_network(manifest["network"], encoder)
         network.load_state_dict(read_tensors(found[WEIGHTS]))
+        seen = read_tensors(found[SEEN])["seen"].numpy().view(np.uint64)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = quoted(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise ArtifactTampered(f"{folder} holds no model that can be opened: {reason}") from error
-    return Scorer(manifest, encoder, network.eval())
+    return Scorer(manifest, encoder, network.eval(), seen)
 
 
 @dataclass(frozen=True)
@@ -124,11 +143,13 @@ class Scorer:
         manifest: What `manifest.json` says: task, target, columns, image_shape, classes, ...
         encoder: What was fitted besides the weights.
         network: In eval mode.
+        seen: Sorted hashes of the rows that it learned from, uint64.
     """
 
     manifest: dict[str, Any]
     encoder: Encoder
     network: nn.Module = field(repr=False)
+    seen: np.ndarray = field(repr=False, default_factory=lambda: np.empty(0, dtype=np.uint64))
 
     def predict(self, data: pd.DataFrame | np.ndarray) -> Predictions:
         """Answers for raw rows (n) or images, uint8 (n, height, width[, 3]).
@@ -164,6 +185,10 @@ class Scorer:
             inputs = self.encoder.inputs.encode(data)
         return self._decode(self._forward(inputs)), bad
 
+    def has_seen(self, rows: pd.DataFrame) -> np.ndarray:
+        """Which raw rows (n), target included, are among those that the model learned from: bool (n,)."""
+        return np.isin(marks(rows, self.manifest["identity"]), self.seen)
+
     def _prepare(self, data: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
         """Raw rows to cleaned rows in the same order, numbered from 0."""
         columns = self.manifest["columns"]
@@ -178,7 +203,7 @@ class Scorer:
             if name not in data.columns:
                 known = [str(c) for c in data.columns]
                 raise DataRejected(f"column {quoted(name)} is missing", fix=did_you_mean(name, known))
-            read[name], unreadable = _as_type(data[name].reset_index(drop=True), column["type"])
+            read[name], unreadable = as_type(data[name].reset_index(drop=True), column["type"])
             for position in np.flatnonzero(unreadable):
                 bad[int(position)] = f"column {quoted(name)} holds no {column['type']}"
         rows = pd.DataFrame(read, index=pd.RangeIndex(len(data)))
@@ -209,30 +234,3 @@ def decode(outputs: np.ndarray, target: Labels | Scale) -> Predictions:
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     classes = np.asarray(target.classes)
     return Predictions(classes[outputs.argmax(axis=1)], probabilities, classes)
-
-
-def _as_type(column: pd.Series, kind: str) -> tuple[pd.Series, np.ndarray]:
-    """A raw column as the type that training saw, and which rows can't be read so."""
-    missing = column.isna().to_numpy()
-    if kind in ("number", "integer"):
-        numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-        return numbers, (numbers.isna().to_numpy() & ~missing) | np.isinf(numbers.to_numpy())
-    if kind == "date":
-        dates = pd.to_datetime(column, errors="coerce", format="ISO8601")
-        return dates, dates.isna().to_numpy() & ~missing
-    if kind == "boolean":
-        texts = column.astype("str").str.lower().map({"true": True, "false": False, "1": True, "0": False})
-        return texts.astype("boolean"), texts.isna().to_numpy() & ~missing
-    return column.astype("str").mask(missing), np.zeros(len(column), dtype=bool)
-
-
-def type_name(dtype: Any) -> str:
-    """The manifest's word for a raw column's dtype."""
-    kinds = pd.api.types
-    if kinds.is_bool_dtype(dtype):
-        return "boolean"
-    if kinds.is_integer_dtype(dtype):
-        return "integer"
-    if kinds.is_numeric_dtype(dtype):
-        return "number"
-    return "date" if kinds.is_datetime64_any_dtype(dtype) else "text"

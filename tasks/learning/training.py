@@ -47,6 +47,16 @@ def watching(watcher: Watcher) -> Iterator[None]:
         _watchers.reset(token)
 
 
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """Within this block trainings report to nobody."""
+    token = _watchers.set(())
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
 @dataclass(frozen=True)
 class Examples:
     """Encoded examples: inputs, each (n, ...), and targets (n,), int64 classes or float32 numbers."""
@@ -56,6 +66,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def __add__(self, other: Examples) -> Examples:
+        """These examples, then the others."""
+        inputs = tuple(torch.cat(pair) for pair in zip(self.inputs, other.inputs, strict=True))
+        return Examples(inputs, torch.cat([self.targets, other.targets]))
 
     def to(self, device: str) -> Examples:
         """The same examples in the memory of `device`."""
@@ -101,6 +116,7 @@ def train(
     device: str,
     precision: str,
     checkpoint: Path,
+    stop_at: int | None = None,
 ) -> Trained:
     """Trains `network` in place and returns its best weights by the validation metric.
 
@@ -114,13 +130,22 @@ def train(
         device: cpu, cuda or mps.
         precision: float32 or bfloat16.
         checkpoint: Folder of checkpoints; a whole one from the same inputs is taken up.
+        stop_at: Ends after this epoch of the planned schedule and returns its weights, whatever the
+            validation metric says.
 
     Raises:
         TrainingDiverged: A loss or a gradient stopped being finite.
     """
     with threads(settings.threads):
         loop = _Loop(
-            network.to(device), examples.to(device), validation.to(device), task, settings, seed, precision
+            network.to(device),
+            examples.to(device),
+            validation.to(device),
+            task,
+            settings,
+            seed,
+            precision,
+            stop_at,
         )
         loop.resume(checkpoint)
         began = time.perf_counter() - loop.spent
@@ -146,7 +171,9 @@ class _Loop:
         settings: Fit,
         seed: int,
         precision: str,
+        stop_at: int | None,
     ) -> None:
+        self.stop_at = stop_at
         self.network, self.examples, self.validation = network, examples, validation
         self.task, self.settings, self.seed = task, settings, seed
         self.device = examples.targets.device
@@ -163,6 +190,8 @@ class _Loop:
     def finished(self) -> str | None:
         """Why training is over, or None while it is not."""
         done, settings = len(self.history), self.settings
+        if self.stop_at is not None:
+            return "epochs" if done >= self.stop_at else None
         if done >= self.epochs:
             return "epochs"
         if settings.patience and done - self.best_epoch >= settings.patience:
@@ -228,7 +257,7 @@ class _Loop:
         value = epoch.validation_metric if self.task.higher_is_better else -epoch.validation_metric
         # An undefined metric (one class among few rows) never wins; the loss stands in for it.
         value = -epoch.validation_loss if math.isnan(value) else value
-        if value > self.best_value or not self.best:
+        if value > self.best_value or not self.best or self.stop_at is not None:
             self.best_value, self.best_epoch = value, epoch.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 

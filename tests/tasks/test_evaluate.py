@@ -102,6 +102,10 @@ def answers(monkeypatch) -> dict[str, object]:
         def predict(self, data):
             return told[self.name](data)
 
+        def has_seen(self, rows):
+            seen = told.get(f"{self.name} has seen", ())
+            return rows.index.isin(list(seen))
+
     def load(folder: Path):
         if isinstance(told[folder.name], Exception):
             raise told[folder.name]
@@ -317,6 +321,31 @@ def test_a_champion_of_another_target_or_without_its_files_can_not_be_compared(d
     found = digits.run(rules=ACCURACY, gate=gate, champion=replace(version, folder=None))
     assert not found.passed
     assert "was not fetched" in found.reasons[0]
+
+
+def test_a_champion_is_judged_only_on_rows_that_it_was_not_trained_on(prices, answers):
+    seen = list(prices.test.index[:40])
+
+    def knows_by_heart(rows):
+        """Right on every row that it has seen, worse than the candidate on the others."""
+        truth = prices.data.rows.loc[rows.index, "price"].to_numpy()
+        off = np.where(rows.index.isin(seen), 0.0, 0.5 * truth)
+        return Predictions(truth + off)
+
+    answers.update(fitted=good(prices), crown=knows_by_heart)
+    answers["crown has seen"] = seen
+    version = ModelVersion(name="prices", version=3, folder=prices.model("crown"))
+    found = prices.run(rules=MAE, gate=(BetterThan(better_than="champion"),), champion=version)
+    left = len(prices.test) - 40
+    assert found.score("champion").note == f"version 3, on the {left} test rows that it was not trained on"
+    assert found.verdicts[-1].verdict == "better"
+    assert found.score("candidate").value == prices.run(rules=MAE, gate=()).score("candidate").value
+
+    answers["crown has seen"] = list(prices.test.index[:-5])
+    again = ModelVersion(name="prices", version=4, folder=prices.model("crown"))
+    found = prices.run(rules=MAE, gate=(NotWorseThan(not_worse_than="champion"),), champion=again)
+    assert not found.passed
+    assert "too many to be compared on the rest" in found.reasons[0]
 
 
 def test_the_first_model_needs_no_champion(prices, answers):

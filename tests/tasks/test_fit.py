@@ -156,6 +156,26 @@ def test_a_killed_training_goes_on_and_leaves_no_checkpoint(tmp_path: Path, hous
     assert not list((tmp_path / "work" / "checkpoints").iterdir())
 
 
+def test_a_refit_learns_from_validation_rows_too_and_still_not_from_test_rows(
+    tmp_path: Path, houses: pd.DataFrame
+) -> None:
+    settings = Fit(epochs=6, batch_size=32, learning_rate=0.01, refit=True)
+    plain = fitted(tmp_path / "plain", Dataset(houses))
+    refitted = fitted(tmp_path / "refit", Dataset(houses), settings=settings)
+    assert refitted.digest != plain.digest
+    assert refitted.state_hash == plain.state_hash
+    assert [e.validation_loss for e in refitted.history] == [e.validation_loss for e in plain.history]
+    part = np.resize(["train", "train", "train", "train", "validation", "test"], 300)
+    for name, changes in (("validation", True), ("test", False)):
+        spoiled = houses.copy()
+        spoiled.loc[part == name, "price"] *= 1.0 + 0.001 * np.arange((part == name).sum())
+        other = fitted(tmp_path / name, Dataset(spoiled), settings=settings)
+        if other.best_epoch == refitted.best_epoch:
+            assert (other.digest != refitted.digest) is changes
+        assert other.state_hash == plain.state_hash
+    assert not list((tmp_path / "refit" / "work" / "checkpoints").iterdir())
+
+
 def test_the_split_column_is_no_feature(tmp_path: Path, houses: pd.DataFrame) -> None:
     houses["part"] = "train"
     record = fitted(tmp_path, Dataset(houses), exclude=("part",), columns=Columns(drop=("rooms",)))

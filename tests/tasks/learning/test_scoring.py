@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from tasks.errors import ArtifactTampered, DataRejected
-from tasks.learning import scoring
+from tasks.learning import raw, scoring
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.targets import Labels, Scale
 
@@ -20,11 +20,13 @@ def bundle(tmp_path: Path, houses: pd.DataFrame) -> Path:
     inputs = TableInputs.fit(houses, ["area", "rooms", "garden", "sold"], ["town", "pool"], "standard")
     encoder = Encoder(inputs, Scale.fit(houses["price"], "log"))
     network = {"kind": "neuron"}
-    columns = [
-        {"name": n, "type": scoring.type_name(houses[n].dtype)} for n in houses.columns if n != "price"
-    ]
-    what = scoring.Bundle("regression", "price", network, columns, None, [{"trim": ["town"]}], ["price"])
-    scoring.save(tmp_path, what, encoder, scoring.make_network(network, encoder).state_dict())
+    columns = [{"name": n, "type": raw.type_name(houses[n].dtype)} for n in houses.columns if n != "price"]
+    identity = [*columns, {"name": "price", "type": "number"}]
+    what = scoring.Bundle(
+        "regression", "price", network, columns, None, [{"trim": ["town"]}], ["price"], identity
+    )
+    weights = scoring.make_network(network, encoder).state_dict()
+    scoring.save(tmp_path, what, encoder, weights, houses.iloc[:200])
     return tmp_path
 
 
@@ -82,8 +84,10 @@ def test_a_table_model_refuses_images_and_an_image_model_tables(
     network = {"kind": "neuron"}
     folder = tmp_path / "images"
     folder.mkdir()
-    what = scoring.Bundle("classification", "label", network, None, [8, 8], [], [])
-    scoring.save(folder, what, encoder, scoring.make_network(network, encoder).state_dict())
+    identity = [{"name": "digest", "type": "text"}]
+    what = scoring.Bundle("classification", "label", network, None, [8, 8], [], [], identity)
+    weights = scoring.make_network(network, encoder).state_dict()
+    scoring.save(folder, what, encoder, weights, pd.DataFrame({"digest": ["a", "b"]}))
     model = scoring.load(folder)
     assert set(model.predict(np.zeros((3, 8, 8), dtype=np.uint8)).values) <= {0, 1}
     with pytest.raises(DataRejected, match="takes images, not a table"):
@@ -92,7 +96,23 @@ def test_a_table_model_refuses_images_and_an_image_model_tables(
         scoring.load(bundle).predict(np.zeros((3, 8, 8), dtype=np.uint8))
 
 
-@pytest.mark.parametrize("name", [scoring.WEIGHTS, scoring.ENCODER])
+def test_rows_that_it_learned_from_are_known_again_however_they_are_stored(
+    bundle: Path, houses: pd.DataFrame
+) -> None:
+    model = scoring.load(bundle)
+    rows = houses.assign(sold=pd.Timestamp("2020-05-01"), pool=houses.index % 2 == 0)
+    expected = np.arange(300) < 200
+    np.testing.assert_array_equal(model.has_seen(rows), expected)
+    shuffled = rows.sample(frac=1.0, random_state=0)
+    np.testing.assert_array_equal(model.has_seen(shuffled), shuffled.index < 200)
+    as_text = rows.astype("str").mask(rows.isna())
+    np.testing.assert_array_equal(model.has_seen(as_text), expected)
+    np.testing.assert_array_equal(model.has_seen(rows.astype({"rooms": "float32"})), expected)
+    changed = rows.assign(price=rows["price"] + 1.0)  # the same house sold again is another row
+    assert not model.has_seen(changed).any()
+
+
+@pytest.mark.parametrize("name", scoring.PARTS)
 def test_one_flipped_bit_is_refused(bundle: Path, name: str) -> None:
     data = bytearray((bundle / name).read_bytes())
     data[-20] ^= 1

@@ -98,10 +98,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = scoring.make_network({"kind": "neuron"}, encoder).state_dict()
     bundle = scoring.Bundle(
         task="classification", target="animal", network={"kind": "neuron"}, columns=None,
-        image_shape=[4, 4], clean=[], unused=[],
+        image_shape=[4, 4], clean=[], unused=[], identity=[{"name": "id", "type": "integer"}],
     )  # fmt: skip
     (folder / "bundle-made").mkdir()
-    scoring.save(folder / "bundle-made", bundle, encoder, weights)
+    scoring.save(folder / "bundle-made", bundle, encoder, weights, pd.DataFrame({"id": [1, 2]}))
     manifest = json.loads((folder / "bundle-made" / "manifest.json").read_text())
     return pack.write(
         folder, bundle=folder / "bundle-made", manifest=manifest, example=pixels[:3], rows=None,

@@ -38,8 +38,9 @@ def save(folder: Path, encoder: Encoder, columns: Any, shape: Any) -> dict[str, 
         image_shape=shape,
         clean=[],
         unused=[],
+        identity=[{"name": "id", "type": "integer"}],
     )
-    scoring.save(folder, bundle, encoder, network.state_dict())
+    scoring.save(folder, bundle, encoder, network.state_dict(), pd.DataFrame({"id": [1, 2]}))
     (folder / "record.json").write_text("{}")
     return json.loads((folder / "manifest.json").read_text())
 

@@ -1,0 +1,41 @@
+"""What would be refused only after minutes of training, asked before it."""
+
+from __future__ import annotations
+
+from tasks.config import Config
+from tasks.dataset import Dataset
+from tasks.errors import ConfigError
+from tasks.records import CleanRecord, SplitRecord
+
+
+def check_slices(config: Config, cleaned: CleanRecord) -> None:
+    """Raises ConfigError for a slice by a column that the cleaned rows lack."""
+    from tasks.ladder import slices  # noqa: PLC0415
+
+    slices.check(config.evaluate.slices, Dataset.load(cleaned.folder).rows)
+
+
+def check_network(config: Config, cleaned: CleanRecord, split: SplitRecord, exclude: tuple[str, ...]) -> None:
+    """Builds the network on what the train rows say, and throws it away.
+
+    Raises:
+        ConfigError: The network can't read such data, or no feature is left.
+        DataRejected: The target can't be scaled as asked.
+    """
+    from tasks.fit import fit_encoder  # noqa: PLC0415
+    from tasks.learning.scoring import make_network  # noqa: PLC0415
+    from tasks.splitting import parts  # noqa: PLC0415
+
+    train = (parts.load(split.folder) == "train").to_numpy()
+    encoder = fit_encoder(
+        Dataset.load(cleaned.folder).take(train),
+        target=config.target,
+        kind=config.task,
+        columns=config.columns,
+        exclude=exclude,
+        encode=config.encode,
+    )
+    try:
+        make_network(config.network.model_dump(mode="json"), encoder)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
