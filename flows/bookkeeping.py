@@ -251,6 +251,7 @@ def _begin(project: Project, root: Path) -> RunRef:
     page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
     tags = {
         "mlflow.note.content": f"[Prefect flow run]({page})",
+        "mlflow.runName": f"{project.config.name} {str(flow_run.id)[:8]}",
         "prefect.flow_run_id": str(flow_run.id or ""),
         "prefect.flow_run": page,
         **provenance.git_state(root),
