@@ -137,6 +137,8 @@ def _score(score: Score) -> dict[str, Any]:
         "high": score.high,
         "metrics": dict(score.metrics),
     }
+    if score.note:
+        row["note"] = score.note
     if score.error:
         row["error"] = score.error
     return row

@@ -61,6 +61,7 @@ def conclude(
         metric: slice_scores(rules.slices, metric, rows, answered[CANDIDATE], seed)
         for metric in sorted({rules.metric, *floors})
     }
+    partial = [f"{name}: {answer.note}" for name, answer in answers.items() if answer.unseen is not None]
     failed = [f"{name} failed: {answer.error}" for name, answer in answers.items() if answer.error]
     predictions_frame(rows.test.rows.index, rows.truth, answered).to_parquet(folder / PREDICTIONS)
     return EvaluateRecord(
@@ -73,7 +74,7 @@ def conclude(
         verdicts=verdicts,
         slices=sliced[rules.metric],
         gate=judge(gate, metric=rules.metric, scores=scores, verdicts=verdicts, slices=sliced),
-        warnings=(*failed, *comparison.warnings(kind, rows.truth, answered, verdicts)),
+        warnings=(*failed, *partial, *comparison.warnings(kind, rows.truth, answered, verdicts)),
     )
 
 

@@ -338,6 +338,7 @@ def test_a_champion_is_judged_only_on_rows_that_it_was_not_trained_on(prices, an
     found = prices.run(rules=MAE, gate=(BetterThan(better_than="champion"),), champion=version)
     left = len(prices.test) - 40
     assert found.score("champion").note == f"version 3, on the {left} test rows that it was not trained on"
+    assert found.warnings[0] == f"champion: {found.score('champion').note}"
     assert found.verdicts[-1].verdict == "better"
     assert found.score("candidate").value == prices.run(rules=MAE, gate=()).score("candidate").value
 
