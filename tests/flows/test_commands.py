@@ -187,7 +187,11 @@ def test_ui_serves_both_and_ends_both(yard, trained) -> None:
     words = [sys.executable, "-m", "flows.cli", "ui", "--port", str(port), "--json", "--root", str(yard.root)]
     with prefect_server(yard.root) as server:
         url = server.wait()
-        process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        # A job that a shell runs in the background ignores SIGINT, and so would its children.
+        heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, **heard
+        )
         try:
             pages = json.loads(process.stdout.readline())
             assert pages == {"mlflow": f"http://127.0.0.1:{port}", "prefect": url.removesuffix("/api")}

@@ -153,7 +153,7 @@ def test_a_fitted_network_is_registered_and_repeats_its_answers_in_a_fresh_proce
     assert champion.folder is not None
     assert (champion.version, champion.inputs) == (1, "a" * 64)
     names = sorted(path.name for path in champion.folder.iterdir())
-    assert names == ["encoder.json", "manifest.json", "weights.safetensors"]
+    assert names == ["encoder.json", "manifest.json", "seen.safetensors", "weights.safetensors"]
     assert capfd.readouterr() == ("", "")
 
 
@@ -344,7 +344,7 @@ def stored_bundle(home: Path) -> Path:
     return found
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "weights.safetensors", "encoder.json"])
+@pytest.mark.parametrize("name", ["manifest.json", "weights.safetensors", "encoder.json", "seen.safetensors"])
 def test_a_changed_file_of_the_champion_is_refused(
     name: str, home: Path, step: Callable[..., RegisterRecord], asked: list[ModelVersion]
 ) -> None:

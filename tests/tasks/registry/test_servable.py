@@ -19,6 +19,7 @@ import torch
 
 from tasks.learning import scoring
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
+from tasks.learning.raw import type_name
 from tasks.learning.targets import Labels, Scale
 from tasks.registry import pack
 
@@ -50,7 +51,7 @@ def table_model(folder: Path, rows: pd.DataFrame) -> Path:
         TableInputs.fit(rows, ["area", "rooms", "garden"], ["town"], "standard"),
         Scale.fit(rows["price"], "none"),
     )
-    columns = [{"name": name, "type": scoring.type_name(rows[name].dtype)} for name in FEATURES]
+    columns = [{"name": name, "type": type_name(rows[name].dtype)} for name in FEATURES]
     manifest = save(folder / "fitted", encoder, columns, None)
     return pack.write(
         folder, bundle=folder / "fitted", manifest=manifest, example=rows[FEATURES][:3], rows=rows,
