@@ -22,9 +22,10 @@ def validated(tree: dict[str, Any], path: Path) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         lines = [line for problem in error.errors() for line in _explain(problem)]
+        if len(lines) == 1:
+            raise ConfigError(f"{path}: {lines[0]}") from None
         shown = "\n  ".join(lines[:20])
-        count = f"{len(lines)} errors" if len(lines) > 1 else "1 error"
-        raise ConfigError(f"{path}: {count}\n  {shown}") from None
+        raise ConfigError(f"{path}: {len(lines)} errors\n  {shown}") from None
 
 
 def _explain(problem: Any) -> list[str]:

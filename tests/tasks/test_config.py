@@ -39,8 +39,9 @@ def load(tmp_path):
 
 
 def lines(caught):
-    """The message without its path: the lines after the first, or what follows the file's name."""
-    return [line.strip() for line in str(caught.value).splitlines()[1:]]
+    """The single problems of a configuration error, without the file's name and their count."""
+    first, *others = str(caught.value).splitlines()
+    return [line.strip() for line in others] or [first.partition("project.yaml: ")[2]]
 
 
 # --- what is right --------------------------------------------------------------------------------------
