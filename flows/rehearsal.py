@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tasks.config import Config
 from tasks.dataset import Dataset
-from tasks.errors import ConfigError
 from tasks.records import CleanRecord, SplitRecord
 
 
@@ -22,8 +21,7 @@ def check_network(config: Config, cleaned: CleanRecord, split: SplitRecord, excl
         ConfigError: The network can't read such data, or no feature is left.
         DataRejected: The target can't be scaled as asked.
     """
-    from tasks.fit import fit_encoder  # noqa: PLC0415
-    from tasks.learning.scoring import make_network  # noqa: PLC0415
+    from tasks.fit import fit_encoder, new_network  # noqa: PLC0415
     from tasks.splitting import parts  # noqa: PLC0415
 
     train = (parts.load(split.folder) == "train").to_numpy()
@@ -35,7 +33,4 @@ def check_network(config: Config, cleaned: CleanRecord, split: SplitRecord, excl
         exclude=exclude,
         encode=config.encode,
     )
-    try:
-        make_network(config.network.model_dump(mode="json"), encoder)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    new_network(config.network, encoder, config.seed)

@@ -81,9 +81,11 @@ def score_bundle(folder: Path, raw: Dataset) -> Answer:
         ArtifactTampered: The bundle's files are not what its manifest says.
     """
     began = time.perf_counter()
-    scorer = scoring.load(folder)
-    predictions = scorer.predict(raw.rows if raw.pixels is None else np.asarray(raw.pixels))
-    return Answer(predictions, time.perf_counter() - began)
+    return Answer(_predict(scoring.load(folder), raw), time.perf_counter() - began)
+
+
+def _predict(model: scoring.Scorer, raw: Dataset) -> Predictions:
+    return model.predict(raw.rows if raw.pixels is None else np.asarray(raw.pixels))
 
 
 def score_champion(champion: ModelVersion, rows: Rows) -> Answer:
@@ -96,17 +98,20 @@ def score_champion(champion: ModelVersion, rows: Rows) -> Answer:
     try:
         if champion.folder is None:
             raise DataRejected(f"version {champion.version} of {champion.name} was not fetched")
-        answer = score_bundle(champion.folder, rows.raw)
-        _comparable(answer.predictions, rows.truth)
-        unseen = ~scoring.load(champion.folder).has_seen(rows.known)
+        began = time.perf_counter()
+        model = scoring.load(champion.folder)
+        predictions = _predict(model, rows.raw)
+        seconds = time.perf_counter() - began
+        _comparable(predictions, rows.truth)
+        unseen = ~model.has_seen(rows.known)
         _enough(int(unseen.sum()), len(unseen))
     except Exception as error:
         reason = str(error) if isinstance(error, ModelyardError) else f"it raised {type(error).__name__}"
         return Answer(None, 0.0, note=note, error=reason)
     if unseen.all():
-        return Answer(answer.predictions, answer.seconds, note=note)
+        return Answer(predictions, seconds, note=note)
     note += f", on the {int(unseen.sum())} test rows that it was not trained on"
-    return Answer(answer.predictions, answer.seconds, note=note, unseen=unseen)
+    return Answer(predictions, seconds, note=note, unseen=unseen)
 
 
 def _enough(unseen: int, rows: int) -> None:
