@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from flows.operate import prefect_server
+from flows.servers import prefect_server
 from tasks import config
 from tasks.errors import ModelyardError
 from tasks.wording import size

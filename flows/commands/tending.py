@@ -25,8 +25,8 @@ def ui(
     port
         Port of MLflow's pages; links in reports expect 5000.
     """
-    from flows.operate.mlflow_server import mlflow_server  # noqa: PLC0415
-    from flows.operate.prefect_server import prefect_server  # noqa: PLC0415
+    from flows.servers.mlflow_server import mlflow_server  # noqa: PLC0415
+    from flows.servers.prefect_server import prefect_server  # noqa: PLC0415
     from tasks.registry import tracking  # noqa: PLC0415
 
     root, out = common.place, common.console()

@@ -37,7 +37,7 @@ def train(
     fail_on_reject
         Exit with 4 when the gate rejects the candidate.
     """
-    from flows.operate.prefect_server import connected, prefect_server  # noqa: PLC0415
+    from flows.servers.prefect_server import connected, prefect_server  # noqa: PLC0415
     from tasks import config  # noqa: PLC0415
 
     root, settings = common.place, list(set_ or ())

@@ -1,1 +1,1 @@
-"""What runs beside a flow: servers and, later, schedules."""
+"""What runs beside a flow: its record in Prefect, deployments and schedules."""

@@ -126,7 +126,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def yard(tmp_path_factory: pytest.TempPathFactory, isolated: None) -> Iterator[Yard]:
     """The yard, its managed server held open so that each command shares it."""
-    from flows.operate.prefect_server import prefect_server
+    from flows.servers.prefect_server import prefect_server
 
     root = tmp_path_factory.mktemp("yard")
     write_project(root)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from flows.operate.mlflow_server import mlflow_server
-from flows.operate.prefect_server import prefect_server
+from flows.servers.mlflow_server import mlflow_server
+from flows.servers.prefect_server import prefect_server
 from tasks.registry import tracking
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flows.operate.prefect_server import prefect_server
+from flows.servers.prefect_server import prefect_server
 
 
 def test_projects(yard, trained) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flows.operate.prefect_server import connected, prefect_server
+from flows.servers.prefect_server import connected, prefect_server
 from tasks.registry import backend, tracking
 
 STEPS = ["validate", "clean", "split", "fit", "evaluate", "register"]

@@ -15,15 +15,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.operate import prefect_server as module
-from flows.operate import serving
-from flows.operate.prefect_server import Server, configured_url, prefect_server
+from flows.servers import prefect_process
+from flows.servers import prefect_server as module
+from flows.servers.prefect_server import Server, configured_url, prefect_server
 from tasks.errors import Unavailable
 
 USER = """
 import sys, time
 from pathlib import Path
-from flows.operate.prefect_server import prefect_server
+from flows.servers.prefect_server import prefect_server
 with prefect_server(Path(sys.argv[1])) as server:
     print(server.wait(), flush=True)
     time.sleep(600)
@@ -84,7 +84,7 @@ def test_life_of_a_server(home: Path) -> None:
         with prefect_server(root) as second:
             assert second.wait() == url, "a second user shares the server"
             assert pid_of(home) == pid
-        time.sleep(2 * serving.POLL_SECONDS)
+        time.sleep(2 * prefect_process.POLL_SECONDS)
         assert module.healthy(url, 5), "one user left: the server stays"
         assert flow_runs(url) == known > 0, "the history is the one of earlier servers"
         user.send_signal(signal.SIGKILL)
@@ -106,14 +106,14 @@ def test_server_that_was_killed_is_replaced(home: Path) -> None:
 
 
 def test_second_server_process_leaves_at_once(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(serving, "LOCK_TRIES", 1)
-    with closing(serving.exclusive(tmp_path / "server.lock")):
-        assert serving.main(tmp_path) == 0
+    monkeypatch.setattr(prefect_process, "LOCK_TRIES", 1)
+    with closing(prefect_process.exclusive(tmp_path / "server.lock")):
+        assert prefect_process.main(tmp_path) == 0
     assert not (tmp_path / "server.json").exists()
 
 
 def test_loopback_and_own_origin_only(tmp_path: Path) -> None:
-    settings = serving.environment(tmp_path, 4321)
+    settings = prefect_process.environment(tmp_path, 4321)
     assert settings["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
     assert settings["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4321"
     assert settings["PREFECT_SERVER_UI_API_URL"] == "http://127.0.0.1:4321/api"
@@ -125,8 +125,8 @@ def test_other_port_when_the_usual_one_is_taken(monkeypatch) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        monkeypatch.setattr(serving, "PREFERRED_PORT", taken.getsockname()[1])
-        with serving._listen() as listener:
+        monkeypatch.setattr(prefect_process, "PREFERRED_PORT", taken.getsockname()[1])
+        with prefect_process._listen() as listener:
             assert listener.getsockname()[0] == "127.0.0.1"
             assert listener.getsockname()[1] != taken.getsockname()[1]
 
@@ -163,7 +163,7 @@ def test_configured_server_that_is_down() -> None:
 def test_server_that_does_not_start(tmp_path: Path, monkeypatch) -> None:
     broken = tmp_path / "broken.py"
     broken.write_text("print('no such luck')\nraise SystemExit(3)\n")
-    monkeypatch.setattr(serving, "__file__", str(broken))
+    monkeypatch.setattr(prefect_process, "__file__", str(broken))
     monkeypatch.setattr(module, "RESPAWN_AFTER", 0.5)
     with prefect_server(tmp_path) as server, pytest.raises(Unavailable, match="no such luck"):
         server.wait()
@@ -174,7 +174,7 @@ def test_earlier_server_that_does_not_end(tmp_path: Path, monkeypatch) -> None:
     home.mkdir(parents=True)
     monkeypatch.setattr(module, "LEAVING_LIMIT", 0.2)
     with (
-        closing(serving.exclusive(home / "users.lock")),
+        closing(prefect_process.exclusive(home / "users.lock")),
         pytest.raises(Unavailable, match="earlier Prefect server"),
         prefect_server(tmp_path),
     ):

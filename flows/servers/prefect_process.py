@@ -1,4 +1,4 @@
-"""The managed Prefect server's own process: `python -P serving.py STATE_FOLDER`.
+"""The managed Prefect server's own process: `python -P prefect_process.py STATE_FOLDER`.
 
 It serves the API and its pages on a loopback port for as long as somebody uses it, and no longer.
 A user holds a shared lock on `users.lock`; whoever can take that lock exclusively knows that no user

@@ -1,7 +1,7 @@
 """The Prefect API that a command talks to: one that is configured, else one that it starts itself.
 
 A managed server keeps its state in `ROOT/.state/prefect`, listens on loopback and lives as long as
-the last command that uses it (see `serving`). Starting it takes some five seconds, so it is kicked
+the last command that uses it (see `prefect_process`). Starting it takes some five seconds, so it is kicked
 off first and waited for when the heavy imports are done. Prefect's own temporary server is never
 used: it loses task runs when it ends and outlives a killed parent.
 """
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from flows.operate import serving
+from flows.servers import prefect_process
 from tasks.errors import Unavailable
 
 START_LIMIT = 120.0
@@ -156,7 +156,7 @@ def _spawn(home: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     with (home / "server.log").open("wb") as log:
         subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", serving.__file__, str(home)],
+            [sys.executable, "-P", prefect_process.__file__, str(home)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -195,7 +195,7 @@ def _started(home: Path) -> str:
 
 def _alive(home: Path) -> bool:
     """Whether a server's process holds its lock, starting or serving."""
-    lock = serving.exclusive(home / "server.lock")
+    lock = prefect_process.exclusive(home / "server.lock")
     if lock is None:
         return True
     lock.close()

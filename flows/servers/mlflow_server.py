@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.operate import leash
+from flows.servers import leash
 from tasks.errors import ConfigError, Unavailable
 
 START_LIMIT = 120.0

@@ -1,0 +1,1 @@
+"""Servers that we start: behind one door, on a leash, with one credential."""
