@@ -1,0 +1,207 @@
+"""A stored model on new labelled rows: how good it is on what it never learned from, and how sure that is.
+
+The rows come raw, as the source gives them. What the model learned from is left out, since it would
+flatter it; what it can't read is counted; a label that it does not know counts as a wrong answer,
+because for whoever uses the model it is one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.checks import prechecks
+from tasks.cleaning import operations
+from tasks.config import METRICS, Columns
+from tasks.dataset import DESCRIPTIVE, Dataset
+from tasks.errors import DataRejected, did_you_mean, quoted
+from tasks.ladder import comparison, metrics
+from tasks.learning import scoring
+from tasks.learning.raw import as_type
+from tasks.predictions import Predictions
+
+NAN = float("nan")
+SHOWN = 5
+"""Reasons, or unknown labels, that one note lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One metric on the scored rows with its 95 % interval; NaN where it is undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fresh:
+    """What a model is worth on new rows; read = rows + seen + bad + dropped.
+
+    Attributes:
+        read: Rows that came in.
+        rows: Rows that were scored.
+        seen: Rows that the model learned from.
+        bad: Rows without a readable target, or with a value that the model can't read.
+        dropped: Rows that the model's own cleaning (`keep`) leaves out.
+        unknown: Scored rows whose label the model does not know.
+        metrics: Every metric of the task.
+        notes: What a reader of the numbers has to be told.
+    """
+
+    read: int
+    rows: int
+    seen: int
+    bad: int
+    dropped: int
+    unknown: int
+    metrics: dict[str, Measure]
+    notes: tuple[str, ...]
+
+
+def columns_of(manifest: Mapping[str, Any]) -> Columns:
+    """How a source has to be read for a model: what was text in training stays text."""
+    named = [*(manifest["columns"] or ()), *manifest["identity"]]
+    return Columns(categorical=tuple({c["name"]: None for c in named if c["type"] == "text"}))
+
+
+def score_fresh(folder: Path, data: Dataset, seed: int) -> Fresh:
+    """Scores the bundle in `folder` on raw labelled rows; nothing is written anywhere.
+
+    Args:
+        folder: The bundle of a version.
+        data: Raw rows with the target, or images with their labels, best read with `columns_of`.
+        seed: Of the resamples.
+
+    Raises:
+        ArtifactTampered: The bundle's files are not what its manifest says.
+        DataRejected: The target or a column is missing, no row can be read, or all labels are unknown.
+    """
+    model = scoring.load(folder)
+    target, kind = model.manifest["target"], model.manifest["task"]
+    if target not in data.rows.columns:
+        fix = did_you_mean(target, map(str, data.rows.columns))
+        raise DataRejected(f"no column {quoted(target)}, which the model predicts", fix=fix)
+    bad = _check(data, target)
+    numbered = Dataset(data.rows.reset_index(drop=True), data.pixels)
+    truth, outside, unreadable = _truth(numbered.rows, model)
+    given = numbered.rows.drop(columns=target) if numbered.pixels is None else np.asarray(numbered.pixels)
+    answers, unanswered = model.predict_each(given)
+    bad = {**unanswered, **unreadable, **bad}
+    is_bad = _mask(bad, len(data))
+    if is_bad.all():
+        raise DataRejected(f"none of the {len(data):,} rows can be scored: {_most(list(bad.values()))}")
+    seen = model.has_seen(numbered.rows) & ~is_bad
+    dropped = outside & ~is_bad & ~seen
+    scored = ~(is_bad | seen | dropped)
+    labels, known = _labels(truth[scored], model.manifest["classes"], kind)
+    if len(labels) and not known.any():
+        raise DataRejected(
+            f"the model knows none of the labels, such as {quoted(str(labels[0]))}: it has another target",
+            fix="name data of the same target",
+        )
+    notes = _notes(bad, int(dropped.sum()), int(seen.sum()), len(data), labels, known)
+    return Fresh(
+        read=len(data),
+        rows=int(scored.sum()),
+        seen=int(seen.sum()),
+        bad=len(bad),
+        dropped=int(dropped.sum()),
+        unknown=int((~known).sum()),
+        notes=notes,
+        metrics=_measure(tuple(METRICS[kind]), labels, answers.take(scored), seed),
+    )
+
+
+def _check(data: Dataset, target: str) -> dict[int, str]:
+    """Rows that our own checks set aside, by position; raises for what makes the table unusable.
+
+    A column without any value is for training to refuse: the model reads it as missing.
+    """
+    apart = DESCRIPTIVE if data.pixels is not None else ()
+    found = prechecks.check(data.rows, target=target, columns=Columns(), null_share=1.0, apart=apart)
+    errors = [f.message for f in found.findings if f.severity == "error" and f.rule != "all missing"]
+    if errors:
+        raise DataRejected("; ".join(errors))
+    at = data.rows.index.get_indexer(pd.Index(list(found.bad)))
+    return dict(zip(map(int, at), (reasons[0] for reasons in found.bad.values()), strict=True))
+
+
+def _truth(rows: pd.DataFrame, model: scoring.Scorer) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
+    """The target as the model's cleaning leaves it (n,), which rows (n,) that drops, and unreadable ones."""
+    manifest, target = model.manifest, model.manifest["target"]
+    types = {c["name"]: c["type"] for c in (*(manifest["columns"] or ()), *manifest["identity"])}
+    read, bad = rows.copy(deep=False), {}
+    for name in types.keys() & set(rows.columns):
+        read[name], unreadable = as_type(rows[name], types[name])
+        if name == target:
+            bad = {int(row): f"{name}: holds no {types[name]}" for row in np.flatnonzero(unreadable)}
+    applied = operations.apply(read, manifest["clean"], optional=manifest["unused"])
+    cleaned = applied.rows[target]
+    bad |= {int(row): reason for row, reason in applied.bad.items()}
+    bad |= {int(row): f"{target}: target missing" for row in np.flatnonzero(cleaned.isna()) if row not in bad}
+    truth = cleaned.astype(object).to_numpy()
+    return truth, _mask(dict.fromkeys(applied.dropped, ""), len(rows)), bad
+
+
+def _labels(truth: np.ndarray, classes: list[Any] | None, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Truth (n,) as metrics take it, labels in the type of the model's own, and which (n,) it knows."""
+    if kind == "regression" or classes is None:
+        return truth.astype(np.float64), np.ones(len(truth), dtype=bool)
+    codes = pd.Index(classes, dtype=object).get_indexer(pd.Index(truth, dtype=object))
+    own = np.asarray(classes, dtype=object)[codes]
+    known = codes >= 0
+    return np.where(known, own, truth), known
+
+
+def _measure(
+    names: tuple[str, ...], truth: np.ndarray, answers: Predictions, seed: int
+) -> dict[str, Measure]:
+    if not len(truth):
+        return {name: Measure(value=NAN, low=NAN, high=NAN) for name in names}
+    drawn = comparison.resample(names, truth, {"model": answers}, seed)["model"]
+    found = {}
+    for name in names:
+        low, high = comparison.interval(drawn[name])
+        found[name] = Measure(value=metrics.compute(name, truth, answers), low=low, high=high)
+    return found
+
+
+def _mask(rows: Mapping[Any, str], count: int) -> np.ndarray:
+    marked = np.zeros(count, dtype=bool)
+    marked[[int(row) for row in rows]] = True
+    return marked
+
+
+def _most(reasons: list[str]) -> str:
+    return "; ".join(f"{reason}: {count:,} rows" for reason, count in Counter(reasons).most_common(SHOWN))
+
+
+def _notes(
+    bad: Mapping[int, str], dropped: int, seen: int, read: int, labels: np.ndarray, known: np.ndarray
+) -> tuple[str, ...]:
+    notes = []
+    if seen:
+        notes.append(f"the model learned from {seen:,} of the {read:,} rows; they were left out")
+    if bad:
+        notes.append(f"{len(bad):,} rows can't be scored: {_most(list(bad.values()))}")
+    if dropped:
+        notes.append(f"{dropped:,} rows lie outside the limits of the model's cleaning; they were left out")
+    if not len(labels):
+        notes.append("no row is left to score: every metric is undefined")
+    elif len(labels) < comparison.FEW_ROWS:
+        notes.append(
+            f"{len(labels)} rows are too few for a verdict (intervals are trusted from "
+            f"{comparison.FEW_ROWS} rows on)"
+        )
+    if not known.all():
+        strange = Counter(map(str, labels[~known])).most_common(SHOWN)
+        listed = ", ".join(f"{quoted(label)} ({count:,})" for label, count in strange)
+        notes.append(f"labels that the model does not know count as wrong answers: {listed}")
+    return tuple(notes)
