@@ -19,6 +19,7 @@ from prefect import task
 from tasks import store
 from tasks.config import Register
 from tasks.errors import ModelyardError
+from tasks.ladder import intervals
 from tasks.records import (
     CleanRecord,
     EvaluateRecord,
@@ -130,6 +131,7 @@ def publish(made: Candidate) -> ModelVersion:
         "modelyard.weights": made.fitted.digest,
         "modelyard.state": made.fitted.state_hash,
         "modelyard.gate": "; ".join(result.reason or result.criterion for result in made.evaluated.gate),
+        **intervals.tags(made.evaluated.folder / "predictions.parquet", made.fitted.folder),
     }
     known = versions.create(
         made.run, made.rules.name, model, tags=version_tags, description=card.shorten(text)
