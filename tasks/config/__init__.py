@@ -12,6 +12,7 @@ from tasks.config.judging import BetterThan, Criterion, Evaluate, Limit, NotWors
 from tasks.config.learning import Augment, Cnn, Custom, Encode, Fit, Mlp, Network, Neuron
 from tasks.config.project import MAX_YAML_BYTES, Project, as_yaml, load, names
 from tasks.config.schema import Config
+from tasks.config.settings import Settings, root_settings
 
 __all__ = [
     "BASELINES",
@@ -43,6 +44,7 @@ __all__ = [
     "Register",
     "Rename",
     "Scale",
+    "Settings",
     "Source",
     "Split",
     "Strict",
@@ -54,4 +56,5 @@ __all__ = [
     "as_yaml",
     "load",
     "names",
+    "root_settings",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,20 +15,27 @@ from tasks.config.learning import Augment, Cnn, Custom, Encode, Fit, Mlp, Neuron
 from tasks.config.schema import Config
 from tasks.errors import ConfigError, did_you_mean, quoted
 
+M = TypeVar("M", bound=BaseModel)
+
 
 def validated(tree: dict[str, Any], path: Path) -> Config:
-    """The settings that `tree`, read from `path`, describes. Raises ConfigError with every error at once."""
+    """The project that `tree`, read from `path`, describes. Raises ConfigError with every error at once."""
+    return checked(tree, path, Config)
+
+
+def checked(tree: dict[str, Any], path: Path, schema: type[M]) -> M:
+    """`tree`, read from `path`, as `schema` has it. Raises ConfigError with every error at once."""
     try:
-        return Config.model_validate(tree)
+        return schema.model_validate(tree)
     except ValidationError as error:
-        lines = [line for problem in error.errors() for line in _explain(problem)]
+        lines = [line for problem in error.errors() for line in _explain(problem, schema)]
         if len(lines) == 1:
             raise ConfigError(f"{path}: {lines[0]}") from None
         shown = "\n  ".join(lines[:20])
         raise ConfigError(f"{path}: {len(lines)} errors\n  {shown}") from None
 
 
-def _explain(problem: Any) -> list[str]:
+def _explain(problem: Any, schema: type[BaseModel]) -> list[str]:
     """The lines that tell a person about one of pydantic's errors."""
     tags = {*OPERATIONS, "neuron", "mlp", "cnn", "custom", "table", "idx", "package", *CRITERIA}
     location = list(problem["loc"])
@@ -40,7 +47,7 @@ def _explain(problem: Any) -> list[str]:
     ]
     key = ".".join(parts)
     if problem["type"] == "extra_forbidden":
-        return [f"{key}: unknown key; {did_you_mean(parts[-1], _keys(parts[:-1], location))}"]
+        return [f"{key}: unknown key; {did_you_mean(parts[-1], _keys(parts[:-1], location, schema))}"]
     if problem["type"] == "missing":
         return [f"{key}: required, but absent"]
     message = problem["msg"].removeprefix("Value error, ")
@@ -61,8 +68,10 @@ def _is_tag(location: list[Any], i: int) -> bool:
     return location[i - 1] in ("network", "source") or isinstance(location[i - 1], int)
 
 
-def _keys(parts: list[str], location: list[Any]) -> list[str]:
+def _keys(parts: list[str], location: list[Any], schema: type[BaseModel]) -> list[str]:
     """Keys that are known where an unknown one was found."""
+    if schema is not Config:
+        return _plain_keys(parts, schema)
     models: dict[str, type[BaseModel]] = {
         "columns": Columns,
         "validate": Validate,
@@ -88,3 +97,12 @@ def _keys(parts: list[str], location: list[Any]) -> list[str]:
     path = ".".join(str(p) for p in location[:-1] if not isinstance(p, int))
     model = models.get(path) or models.get(".".join(parts)) or Config
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _plain_keys(parts: list[str], schema: type[BaseModel]) -> list[str]:
+    """The same for a schema without unions: its sections are followed by name."""
+    for part in parts:
+        section = schema.model_fields[part].annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            schema = section
+    return list(schema.model_fields)
