@@ -121,6 +121,17 @@ class ArtifactTampered(ModelyardError):
     code = "ARTIFACT_TAMPERED"
 
 
+def by_code(code: str | None) -> type[ModelyardError]:
+    """The class of error that has this code; the plain one for a code that none has."""
+    waiting = [ModelyardError]
+    while waiting:
+        kind = waiting.pop()
+        if kind.code == code:
+            return kind
+        waiting += kind.__subclasses__()
+    return ModelyardError
+
+
 def quoted(value: object) -> str:
     """`value` as a message shows it: one line, control characters escaped, at most 80 characters."""
     text = repr(value) if isinstance(value, str) else str(value).encode("unicode_escape").decode()

@@ -121,7 +121,7 @@ def remember(
         )
     why = _difference(work / name, made_of)
     (work / name).mkdir(parents=True, exist_ok=True)
-    _sweep(work / name)
+    sweep(work / name)
     shutil.rmtree(home, ignore_errors=True)  # present, but not whole: damaged
     temporary = Path(tempfile.mkdtemp(dir=work / name, prefix=f".building-{os.getpid()}-"))
     try:
@@ -187,7 +187,7 @@ def _changes(before: Any, now: Any, prefix: str = "") -> Iterator[str]:
         yield prefix
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Removes what builders that were killed left behind."""
     for path in folder.glob(".building-*"):
         try:
