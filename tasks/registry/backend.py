@@ -1,7 +1,8 @@
 """Where MLflow keeps its state, how that is opened, and what its failures mean.
 
-By default the store is one SQLite file, `ROOT/mlflow/mlflow.db`, with artifacts beside it;
-`MLFLOW_TRACKING_URI` replaces it. MLflow is imported inside functions, after the switches that it
+By default the store is one SQLite file, `ROOT/mlflow/mlflow.db`, with artifacts beside it. The root's
+settings may name a PostgreSQL database and another place for artifacts; `MLFLOW_TRACKING_URI` replaces
+them all. MLflow is imported inside functions, after the switches that it
 reads at import (telemetry, logging) are set, and because its import takes a second.
 """
 
@@ -15,10 +16,13 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import ModelyardError, RegistryConflict, Unavailable, quoted
+from tasks.config import root_settings
+from tasks.errors import ConfigError, ModelyardError, RegistryConflict, Unavailable, quoted
+from tasks.registry import postgres
 
 LOCK_SECONDS = 60.0
 """How long one process waits for another that holds a lock."""
@@ -30,6 +34,7 @@ _SWITCHES = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
     "MLFLOW_UV_AUTO_DETECT": "false",  # would copy the lock file of whatever folder we run in
+    "PGCONNECT_TIMEOUT": "5",
 }
 _REMOTE_SWITCHES = {
     # MLflow's own defaults block one call for 246 s when the server is absent.
@@ -53,10 +58,12 @@ def connect(root: Path) -> str:
         root: Folder that holds `mlflow/`.
 
     Returns:
-        `MLFLOW_TRACKING_URI` where that is set, else the absolute URI of the local store.
+        `MLFLOW_TRACKING_URI` where that is set, else the database that the root's settings name, else
+        the absolute URI of the local store.
 
     Raises:
-        Unavailable: The file is damaged or not a database.
+        Unavailable: The store can't be reached, is damaged or not a database.
+        ConfigError: The root's settings are wrong, or ask for a package that is not installed.
     """
     _set_switches(_SWITCHES)
     if uri := os.environ.get("MLFLOW_TRACKING_URI", "").strip():
@@ -64,6 +71,14 @@ def connect(root: Path) -> str:
         quiet()
         return uri
     quiet()
+    store = root_settings(root).mlflow
+    _check_reader(store.artifacts)
+    if store.database is not None:
+        with locked(root / "mlflow" / ".lock", waiting_for="the MLflow store to be made"):
+            postgres.reach(store.database)
+            with reaching(store.database):
+                postgres.prepare(store.database, artifacts(root, "Default"))
+        return store.database
     path = (root / "mlflow" / "mlflow.db").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.parent / ".lock", waiting_for="the MLflow store to be made"):
@@ -79,8 +94,12 @@ def is_remote(uri: str) -> bool:
 
 
 def artifacts(root: Path, project: str) -> str:
-    """URI of the folder for a project's artifacts in the local store."""
-    return (root / "mlflow" / "artifacts" / project).resolve().as_uri()
+    """URI of the folder for a project's artifacts, in a store that no server stands before."""
+    place = root_settings(root).mlflow.artifacts
+    if place is not None and "://" in place:
+        return f"{place}/{project}"
+    folder = Path(place) if place else (root / "mlflow" / "artifacts").resolve()
+    return (folder / project).as_uri()
 
 
 def client(uri: str) -> Any:
@@ -137,7 +156,7 @@ def _unavailable(uri: str, error: object) -> Unavailable:
     elif "not in a valid" in str(error):
         problem = "it answered with something else than JSON"
     fix = "see that the server runs and accepts you"
-    if not is_remote(uri):
+    if uri.startswith("sqlite"):
         fix = "another process may hold it: try again; if it is damaged, put back a copy (mlflow/README.md)"
     if "out-of-date database schema" in str(error):
         fix = "back it up, then run `mlflow db upgrade` with the MLflow version of requirements.lock"
@@ -217,6 +236,21 @@ def _create(path: Path) -> None:
         temporary.replace(path)
     finally:
         _remove(temporary)
+
+
+def _check_reader(place: str | None) -> None:
+    """MLflow reads an object store through a package that is not among our own."""
+    readers = {"s3": ("boto3", "boto3"), "gs": ("google.cloud.storage", "google-cloud-storage")}
+    module, package = readers.get((place or "").partition("://")[0], ("", ""))
+    if module and not _installed(module):
+        raise ConfigError(f"artifacts at {place} need the package {package}", fix=f"pip install {package}")
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _remove(path: Path) -> None:
