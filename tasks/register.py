@@ -31,12 +31,11 @@ from tasks.records import (
     Step,
     ValidateRecord,
 )
-from tasks.registry import card, logged, pack, reproduce, tracking, versions
+from tasks.registry import card, ledger, logged, pack, promotion, reproduce, tracking, versions
 from tasks.registry.logged import Candidate
 
 TRIED = 64
 """Test rows whose stored answers a fresh process has to repeat."""
-DONE = ("promoted", "challenger")
 
 
 @task(name="register")
@@ -71,7 +70,8 @@ def register(
 
     Raises:
         ArtifactTampered: A fresh process answers otherwise than the model that was judged.
-        RegistryConflict: The champion moved meanwhile, or the version can't be used elsewhere.
+        RegistryConflict: The champion moved meanwhile and can't be compared, or the version can't be
+            used elsewhere.
         Unavailable: The registry can't be reached.
     """
     began = time.perf_counter()
@@ -91,18 +91,19 @@ def register(
     if not evaluated.passed:
         return _record(began, "rejected", evaluated.reasons, None, "the gate refused the candidate")
     known = versions.find(run.uri, rules.name, inputs)
-    if known is not None and versions.decision(run.uri, known) in DONE:
+    if known is not None and versions.decision(run.uri, known) not in (None, versions.FAILED):
         reason = f"version {known.version} was made from the same data, configuration and code"
         return _record(began, "skipped", (reason,), known, reason, status="reused")
     why = "first time with these inputs" if known is None else f"version {known.version} was left undecided"
     with reproduce.Stranger() as stranger:  # its imports take longer than the upload
-        version = decide(made, known or publish(made), stranger)
+        decided = decide(made, known or publish(made), stranger)
+    reasons = (decided.reason,) if decided.reason else ()
     if known is None:
-        return _record(began, "registered", (), version, why)
+        return _record(began, "registered", reasons, decided.model, why)
     reason = (
         f"version {known.version} was made from the same data, configuration and code, and was left undecided"
     )
-    return _record(began, "skipped", (reason,), version, why)
+    return _record(began, "skipped", (reason, *reasons), decided.model, why)
 
 
 def _record(
@@ -126,8 +127,9 @@ def publish(made: Candidate) -> ModelVersion:
         **made.tags,
         versions.INPUTS: made.inputs,
         versions.MANIFEST: store.sha256_file(made.fitted.folder / "manifest.json"),
-        "modelyard.data": made.raw.fingerprint,
-        "modelyard.split": made.parts.hash,
+        versions.FINGERPRINT: made.raw.fingerprint,
+        versions.SPLIT: made.parts.hash,
+        versions.METRIC: ledger.evidence_tag(made.evaluated, made.manifest["target"]),
         "modelyard.weights": made.fitted.digest,
         "modelyard.state": made.fitted.state_hash,
         "modelyard.gate": "; ".join(result.reason or result.criterion for result in made.evaluated.gate),
@@ -140,16 +142,22 @@ def publish(made: Candidate) -> ModelVersion:
     return known
 
 
-def decide(made: Candidate, known: ModelVersion, stranger: reproduce.Stranger) -> ModelVersion:
+def decide(made: Candidate, known: ModelVersion, stranger: reproduce.Stranger) -> promotion.Decision:
     """Tries a version in a fresh process and moves the aliases; a failure is tagged on the version."""
     try:
         reproduce.reproduce(made.run.uri, known, sample(made), stranger)
     except ModelyardError as error:
-        failed = {versions.DECISION: "failed", "modelyard.failure": str(error)}
+        failed = {versions.DECISION: versions.FAILED, "modelyard.failure": str(error)}
         versions.tag(made.run.uri, known, failed)
         raise
-    to_champion = made.rules.champion == "auto"
-    return versions.promote(made.run.uri, made.root, known, seen=made.champion, to_champion=to_champion)
+    return promotion.admit(
+        made.run.uri,
+        made.root,
+        known,
+        seen=made.champion,
+        to_champion=made.rules.champion == "auto",
+        flow_run_id=made.tags.get("prefect.flow_run_id"),
+    )
 
 
 def sample(made: Candidate) -> reproduce.Sample:

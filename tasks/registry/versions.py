@@ -1,19 +1,16 @@
-"""Versions and aliases in MLflow's registry, and the one way in which an alias moves.
+"""Versions and aliases in MLflow's registry, as they are; `promotion` alone moves an alias.
 
 Two aliases carry meaning: `champion`, the version that scores, and `challenger`, the latest one that
-passed its gate. MLflow moves aliases with "last writer wins", so `promote` compares and sets inside
-a lock. The registered model's tag `modelyard.champion` remembers the last promotion: an alias that
-is gone although it was set once means that somebody removed it or deleted its version.
+passed its gate. The registered model's tag `modelyard.champion` remembers the last promotion: an
+alias that is gone although it was set once means that somebody removed it or deleted its version.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from tasks.errors import RegistryConflict, quoted
 from tasks.records import ModelVersion, RunRef
 from tasks.registry import backend
 
@@ -22,6 +19,10 @@ CHALLENGER = "challenger"
 INPUTS = "modelyard.inputs"
 MANIFEST = "modelyard.manifest"
 DECISION = "modelyard.decision"
+METRIC = "modelyard.metric"
+FINGERPRINT = "modelyard.data"
+SPLIT = "modelyard.split"
+FAILED = "failed"
 
 
 def versions(uri: str, name: str) -> list[ModelVersion]:
@@ -75,7 +76,7 @@ def alias(uri: str, name: str, which: str) -> int | None:
 
 
 def decision(uri: str, known: ModelVersion) -> str | None:
-    """What became of a version: promoted, challenger or failed; None if a crash left it open."""
+    """What became of a version: promoted, challenger, superseded by ..., failed; None if that is open."""
     with backend.reaching(uri):
         entry = get(backend.client(uri), known.name, known.version)
     return None if entry is None else entry.tags.get(DECISION)
@@ -87,64 +88,6 @@ def tag(uri: str, known: ModelVersion, tags: Mapping[str, str]) -> None:
         client = backend.client(uri)
         for key, value in tags.items():
             client.set_model_version_tag(known.name, str(known.version), key, value)
-
-
-def promote(
-    uri: str, root: Path, known: ModelVersion, *, seen: int | None, to_champion: bool
-) -> ModelVersion:
-    """Moves `challenger`, and `champion` if asked, to a version; a second time changes nothing.
-
-    The whole of it runs under a lock on a file in `ROOT/mlflow/locks`, which the kernel drops when
-    its owner dies. Processes on other machines that share a registry are not bound by that lock;
-    between them the comparison leaves a window of milliseconds.
-
-    Args:
-        uri: Tracking URI.
-        root: Folder that holds `mlflow/`.
-        known: The version.
-        seen: Version that was champion when the candidate was compared with it, None if none was.
-        to_champion: Whether it becomes champion, or stays challenger for a person to decide.
-
-    Returns:
-        The version with the aliases that it bears now, read back.
-
-    Raises:
-        RegistryConflict: The champion is another one than `seen`, or the lock was not to be had.
-    """
-    lock = root / "mlflow" / "locks" / f"{known.name}.lock"
-    with backend.locked(lock, waiting_for=f"the registry of {known.name}"), backend.reaching(uri):
-        client = backend.client(uri)
-        present = aliases(client, known.name).get(CHAMPION)
-        if present not in (seen, known.version):
-            raise RegistryConflict(
-                f"model {quoted(known.name)}: the candidate was compared with {_named(seen)}, but by now "
-                f"{_named(present)} is champion; version {known.version} was left without alias",
-                fix="train again, to compare with the present champion",
-            )
-        _move(client, known, to_champion or present == known.version)
-        after = aliases(client, known.name)
-        expected = known.version if to_champion or present == known.version else present
-        if after.get(CHAMPION) != expected or after.get(CHALLENGER) != known.version:
-            raise RegistryConflict(
-                f"model {quoted(known.name)}: an alias was set to version {known.version}, but reads "
-                f"{after}: another program moved it",
-                fix="see the model's aliases in the MLflow UI, then train again",
-            )
-    return ModelVersion(**{**vars(known), "aliases": _borne(after, known.version)})
-
-
-def _move(client: Any, known: ModelVersion, to_champion: bool) -> None:
-    number = str(known.version)
-    client.set_registered_model_alias(known.name, CHALLENGER, number)
-    if to_champion:
-        client.set_registered_model_alias(known.name, CHAMPION, number)
-        client.set_registered_model_tag(known.name, "modelyard.champion", number)
-    outcome = "promoted" if to_champion else "challenger"
-    client.set_model_version_tag(known.name, number, DECISION, outcome)
-
-
-def _named(number: int | None) -> str:
-    return "no champion" if number is None else f"version {number}"
 
 
 def aliases(client: Any, name: str) -> dict[str, int]:
@@ -179,9 +122,10 @@ def _or_none(ask: Any) -> Any:
         return None
 
 
-def _borne(aliases: Mapping[str, int], number: int) -> tuple[str, ...]:
+def borne(aliases: Mapping[str, int], number: int) -> tuple[str, ...]:
+    """Names of the aliases that a version bears, the champion's first."""
     mine = (key for key, value in aliases.items() if value == number)
-    return tuple(sorted(mine, key=lambda key: (key != CHAMPION, key)))  # the champion first
+    return tuple(sorted(mine, key=lambda key: (key != CHAMPION, key)))
 
 
 def plain(entry: Any, aliases: Mapping[str, int]) -> ModelVersion:
@@ -190,7 +134,7 @@ def plain(entry: Any, aliases: Mapping[str, int]) -> ModelVersion:
     return ModelVersion(
         name=entry.name,
         version=number,
-        aliases=_borne(aliases, number),
+        aliases=borne(aliases, number),
         run_id=entry.run_id or None,
         inputs=entry.tags.get(INPUTS),
     )

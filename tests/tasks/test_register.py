@@ -31,7 +31,8 @@ from tasks.records import (
     Verdict,
 )
 from tasks.register import register
-from tasks.registry import backend, fetching, reproduce, tracking, versions
+from tasks.registry import backend, fetching, promotion, reproduce, tracking, versions
+from tasks.registry.ledger import Ledger
 
 ROWS = 120
 
@@ -197,16 +198,48 @@ def test_a_manual_policy_leaves_the_champion_to_a_person(
     assert versions.decision(uri(home), second) == "challenger"
 
 
-def test_a_champion_that_moved_since_the_evaluation_is_a_conflict(
-    home: Path, step: Callable[..., RegisterRecord], asked: list[ModelVersion]
+def judged(made: dict[str, Any], value: float) -> EvaluateRecord:
+    """The evaluation, had the candidate's error been `value`."""
+    candidate, *others = made["evaluated"].scores
+    return dataclasses.replace(
+        made["evaluated"], scores=(dataclasses.replace(candidate, value=value), *others)
+    )
+
+
+def test_a_champion_that_moved_and_was_judged_on_other_rows_is_a_conflict(
+    home: Path, step: Callable[..., RegisterRecord], made: dict[str, Any], asked: list[ModelVersion]
 ) -> None:
     step()
 
     with pytest.raises(RegistryConflict, match=r"no champion.*version 1 is champion"):
-        step("b" * 64)
+        step("b" * 64, records={"raw": dataclasses.replace(made["raw"], fingerprint="9" * 64)})
 
     assert versions.alias(uri(home), "prices", "champion") == 1
     assert versions.alias(uri(home), "prices", "challenger") == 1
+
+
+@pytest.mark.parametrize(("error", "champion"), [(0.9, 2), (1.0, 1), (1.1, 1), (float("nan"), 1)])
+def test_of_a_champion_that_moved_and_a_candidate_the_better_one_stays(
+    error: float,
+    champion: int,
+    home: Path,
+    step: Callable[..., RegisterRecord],
+    made: dict[str, Any],
+    asked: list[ModelVersion],
+) -> None:
+    step()
+
+    record = step("b" * 64, records={"evaluated": judged(made, error)})
+
+    assert record.outcome == "registered"
+    assert record.model is not None
+    assert versions.alias(uri(home), "prices", "champion") == champion
+    assert versions.alias(uri(home), "prices", "challenger") == 2
+    if champion == 1:
+        assert record.reasons[0].startswith("superseded by version 1: mae ")
+        assert versions.decision(uri(home), record.model) == "superseded by version 1"
+        assert step("b" * 64).outcome == "skipped"
+    assert Ledger(home, "prices").replay() == {"champion": champion, "challenger": 2}
 
 
 def test_a_version_that_a_crash_left_undecided_is_finished(
@@ -216,7 +249,7 @@ def test_a_version_that_a_crash_left_undecided_is_finished(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(versions, "promote", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(promotion, "admit", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             step()
     (left,) = versions.versions(uri(home), "prices")
@@ -303,6 +336,12 @@ def test_a_version_says_what_made_it(
     assert entry.tags["modelyard.git"] == "abc"
     assert entry.tags["modelyard.gate"] == "better than median"
     assert entry.tags["modelyard.decision"] == "promoted"
+    assert json.loads(entry.tags["modelyard.metric"]) == {
+        "metric": "mae", "higher_is_better": False, "target": "price", "value": 1.0, "low": 0.5, "high": 1.5,
+        "verdicts": {"median": "better"},
+    }  # fmt: skip
+    moved = json.loads(entry.tags["modelyard.ledger"])
+    assert (moved["phase"], moved["moves"]["champion"], moved["run_id"]) == ("done", [None, 1], known.run_id)
     assert entry.description.startswith("# prices\n")
     assert len(entry.description) <= 5000
     assert [data.dataset.name for data in run.inputs.dataset_inputs] == [
@@ -411,22 +450,23 @@ def test_of_two_that_saw_the_same_champion_one_wins_and_one_is_told(
 ) -> None:
     first = step().model
     with monkeypatch.context() as patch:
-        patch.setattr(versions, "promote", lambda uri, root, known, **_: known)
-        rivals = [step(inputs * 64, champion=first).model for inputs in "bc"]
-    outcomes: list[object] = []
+        late = promotion.Decision(model=first, outcome="challenger", entry=None)
+        patch.setattr(promotion, "admit", lambda *_, **__: late)
+        step("b" * 64, champion=first)
+        step("c" * 64, champion=first)
+    two, three = (known for known in reversed(versions.versions(uri(home), "prices")) if known.version > 1)
+    outcomes: dict[int, str] = {}
 
     def compete(known: ModelVersion) -> None:
-        try:
-            outcomes.append(versions.promote(uri(home), home, known, seen=1, to_champion=True).version)
-        except RegistryConflict as error:
-            outcomes.append(error)
+        decided = promotion.admit(uri(home), home, known, seen=1, to_champion=True)
+        outcomes[known.version] = decided.outcome
 
-    threads = [threading.Thread(target=compete, args=(rival,)) for rival in rivals]
+    threads = [threading.Thread(target=compete, args=(rival,)) for rival in (two, three)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
-    winners = [outcome for outcome in outcomes if isinstance(outcome, int)]
-    assert len(winners) == 1
-    assert versions.alias(uri(home), "prices", "champion") == winners[0]
+    assert sorted(outcomes.values()) == ["promoted", "superseded"]
+    (winner,) = (number for number, outcome in outcomes.items() if outcome == "promoted")
+    assert versions.alias(uri(home), "prices", "champion") == winner
