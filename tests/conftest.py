@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import shutil
@@ -13,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -146,3 +148,95 @@ def await_answer(cluster: Cluster, server: subprocess.Popen[bytes], seconds: flo
         if server.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError((cluster.folder / "log").read_text())
         time.sleep(0.1)
+
+
+# --- versions in a registry, without training --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A root with a store of its own, whose model `houses` has untrained versions, each made in a moment."""
+
+    root: Path
+    rows: pd.DataFrame
+
+    @property
+    def uri(self) -> str:
+        """The store, ready for use."""
+        from tasks.registry import backend
+
+        return backend.connect(self.root)
+
+    def add(self, seed: int) -> int:
+        """A version whose weights come from `seed`, without an alias; its number."""
+        from tasks.registry import backend, pack, tracking, versions
+        from tasks.store import sha256_file
+
+        run = tracking.start_run(self.uri, "houses", self.root, tags={})
+        client = backend.client(self.uri)
+        model = client.create_logged_model(run.experiment_id, name="houses", source_run_id=run.run_id)
+        with tempfile.TemporaryDirectory() as place:
+            bundle, manifest = self._bundle(Path(place) / "fitted", seed)
+            packed = pack.write(
+                Path(place), bundle=bundle, manifest=manifest, example=self.rows.drop(columns="price")[:3],
+                rows=self.rows, model_id=model.model_id, run_id=run.run_id, metadata={},
+            )  # fmt: skip
+            client.log_model_artifacts(model.model_id, str(packed))
+            digest = sha256_file(bundle / "manifest.json")
+        model = client.finalize_logged_model(model.model_id, "READY")
+        made = versions.create(run, "houses", model, tags={versions.MANIFEST: digest}, description="made")
+        return made.version
+
+    def promote(self, version: int) -> None:
+        """Gives a version the alias champion, by no more than the registry's client."""
+        from tasks.registry import backend
+
+        backend.client(self.uri).set_registered_model_alias("houses", "champion", str(version))
+
+    def _bundle(self, folder: Path, seed: int) -> tuple[Path, dict[str, Any]]:
+        import torch
+
+        from tasks.learning import scoring
+        from tasks.learning.encode import Encoder, TableInputs
+        from tasks.learning.raw import type_name
+        from tasks.learning.targets import Scale
+
+        folder.mkdir()
+        encoder = Encoder(
+            TableInputs.fit(self.rows, ["area", "rooms", "garden"], ["town"], "standard"),
+            Scale.fit(self.rows["price"], "none"),
+        )
+        torch.manual_seed(seed)
+        network = scoring.make_network({"kind": "neuron"}, encoder)
+        names = ["area", "rooms", "garden", "town"]
+        about = scoring.Bundle(
+            task="regression", target="price", network={"kind": "neuron"}, image_shape=None, clean=[],
+            unused=[], columns=[{"name": name, "type": type_name(self.rows[name].dtype)} for name in names],
+            identity=[{"name": "area", "type": "number"}],
+        )  # fmt: skip
+        scoring.save(folder, about, encoder, network.state_dict(), self.rows[:2])
+        return folder, json.loads((folder / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ready database: making one costs seconds, copying it a moment."""
+    from tasks.registry import backend
+
+    root = tmp_path_factory.getbasetemp() / "mlflow-template"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        backend.connect(root)
+    return root / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def shelf(
+    store_template: Path, houses: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Shelf:
+    """Where untrained versions of the model `houses` can be made and promoted."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    root = tmp_path / "shelf"
+    (root / "mlflow").mkdir(parents=True)
+    shutil.copy(store_template, root / "mlflow" / "mlflow.db")
+    return Shelf(root, houses)

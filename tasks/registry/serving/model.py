@@ -1,0 +1,180 @@
+"""A registered version behind MLflow's scoring code, without MLflow's loader.
+
+`mlflow models serve` runs the code that a version carries. Here only this checkout's code runs, on a
+bundle whose digests are the registered ones; the requests are parsed, checked against the signature
+and answered by the very functions of MLflow's server, so that the answers are the same.
+
+Two small files of the version are read besides its bundle, and neither is covered by a digest. Of
+`MLmodel` only the signature counts, and it must be the one that the bundle implies: all that it may
+choose is which columns can be left out. The input example is a request that the version has to answer
+before anybody else asks it.
+"""
+
+from __future__ import annotations
+
+import http
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from tasks.errors import ArtifactTampered, ConfigError, quoted
+from tasks.learning import scoring
+from tasks.records import ModelVersion
+from tasks.registry import backend, fetching, pack
+
+DECLARED, EXAMPLE = "MLmodel", "serving_input_example.json"
+LOADER = "mlflow.pyfunc.loaders.code_model"
+"""What `MLmodel` calls its loader; it is never run here."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request is answered with."""
+
+    status: int
+    text: str
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version that can answer.
+
+    Attributes:
+        known: The version, as the registry knows it.
+        model: An `mlflow.pyfunc.PyFuncModel`.
+    """
+
+    known: ModelVersion
+    model: Any = field(repr=False)
+
+    def answer(self, body: bytes, content_type: str) -> Answer:
+        """Answers the body of a request to `/invocations`.
+
+        A refusal is MLflow's own, less the stack trace that MLflow would show to the caller.
+        """
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.pyfunc import scoring_server  # noqa: PLC0415
+
+        schema = self.model.metadata.get_input_schema()
+        if content_type.partition(";")[0].strip() == scoring_server.CONTENT_TYPE_CSV:
+            schema = _for_csv(schema)
+        try:
+            done = scoring_server.invocations(body, content_type, self.model, schema)
+        except MlflowException as error:
+            error.json_kwargs.pop("stack_trace", None)
+            return Answer(error.get_http_status_code(), error.serialize_as_json(), "application/json")
+        return Answer(done.status, done.response, done.mimetype)
+
+
+def _for_csv(schema: Any) -> Any:
+    """The schema as MLflow's CSV reader can use it: a column of any type is text, which the model reads.
+
+    MLflow itself refuses every CSV for a model that has such a column, which is one with gaps.
+    """
+    from mlflow.types import ColSpec, DataType, Schema  # noqa: PLC0415
+
+    if schema.is_tensor_spec():
+        return schema
+    return Schema(
+        [
+            column if isinstance(column.type, DataType) else ColSpec("string", column.name, column.required)
+            for column in schema.inputs
+        ]
+    )
+
+
+def load(uri: str, name: str, number: int, cache: Path) -> Served:
+    """Version `number` of a model, its files verified, once it has answered its own input example.
+
+    Args:
+        uri: Tracking URI.
+        name: Registered model.
+        number: Version of it.
+        cache: Folder that bundles are fetched into.
+
+    Raises:
+        RegistryConflict: There is no such version, it is not ready, or modelyard did not make it.
+        ArtifactTampered: A file is missing or is not what was registered, or the example has no answer.
+        Unavailable: The registry can't be reached.
+    """
+    known = fetching.version(uri, name, number, cache)
+    if known.folder is None:
+        raise ConfigError(f"model {quoted(name)} version {number} came without its bundle")
+    scorer = scoring.load(known.folder)
+    declared, example = (_text(uri, known, file) for file in (DECLARED, EXAMPLE))
+    served = Served(known, _pyfunc(scorer, _signature(declared, scorer.manifest, known)))
+    trial = served.answer(example.encode(), "application/json")
+    if trial.status != http.HTTPStatus.OK:
+        raise _damaged(known, f"it does not answer its own input example ({quoted(trial.text)})")
+    return served
+
+
+def _text(uri: str, known: ModelVersion, name: str) -> str:
+    """A small file of a version's MLflow model."""
+    from mlflow.artifacts import download_artifacts  # noqa: PLC0415
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    with backend.reaching(uri):
+        place = backend.client(uri).get_model_version_download_uri(known.name, str(known.version))
+    temporary = tempfile.mkdtemp(prefix="modelyard-")
+    try:
+        found = download_artifacts(artifact_uri=f"{place}/{name}", dst_path=temporary, tracking_uri=uri)
+        return Path(found).read_text(encoding="utf-8")
+    except (OSError, ValueError, MlflowException):
+        raise _damaged(known, f"its file {name} can't be read") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _signature(text: str, manifest: dict[str, Any], known: ModelVersion) -> Any:
+    """The declared signature, if it is the one of this bundle."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.models import ModelSignature  # noqa: PLC0415
+
+    try:
+        declared = ModelSignature.from_dict(yaml.safe_load(text)["signature"])
+        columns = [] if manifest["columns"] is None else declared.inputs.inputs
+        gaps = pd.DataFrame({column.name: [0 if column.required else None] for column in columns})
+    except (yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError, MlflowException):
+        raise _damaged(known, f"its file {DECLARED} holds no signature") from None
+    expected = pack.signature(manifest, gaps)
+    if declared != expected:
+        raise _damaged(known, f"the signature in {DECLARED} is not that of its bundle")
+    return expected
+
+
+def _damaged(known: ModelVersion, what: str) -> ArtifactTampered:
+    return ArtifactTampered(
+        f"version {known.version} of model {quoted(known.name)}: {what}",
+        fix="put its files back from a copy, or give the alias champion to another version",
+    )
+
+
+def _pyfunc(scorer: scoring.Scorer, signature: Any) -> Any:
+    """The scorer in MLflow's clothes, as its loader would dress it."""
+    backend.quiet()
+    from mlflow.models import Model  # noqa: PLC0415
+    from mlflow.pyfunc import PyFuncModel  # noqa: PLC0415
+
+    from tasks.registry.servable import RawModel  # noqa: PLC0415
+
+    raw = RawModel()
+    raw.scorer = scorer
+    meta = Model(signature=signature, flavors={"python_function": {"loader_module": LOADER}})
+    return PyFuncModel(meta, _Implementation(raw))
+
+
+class _Implementation:
+    """`predict` without the context that MLflow hands to models from code, which ours ignores."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
+        return self._raw.predict(None, model_input, params)

@@ -1,0 +1,210 @@
+"""A version is answered for only if its files are the registered ones, and as MLflow would answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import httpx
+import pandas as pd
+import pytest
+
+from tasks.errors import ArtifactTampered, RegistryConflict
+from tasks.registry import backend
+from tasks.registry.serving import model as serving
+
+
+@pytest.fixture
+def place(shelf: Any) -> Path:
+    """The folder of version 1, as the artifact store keeps it."""
+    number = shelf.add(seed=1)
+    uri = backend.client(shelf.uri).get_model_version_download_uri("houses", str(number))
+    return Path(urlparse(uri).path)
+
+
+def load(shelf: Any, number: int = 1) -> serving.Served:
+    return serving.load(shelf.uri, "houses", number, shelf.root / "cache")
+
+
+def post(app: Any, body: str, kind: str) -> httpx.Response:
+    """What an application answers to `/invocations`."""
+
+    async def asked() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return await client.post("/invocations", content=body, headers={"Content-Type": kind})
+
+    return asyncio.run(asked())
+
+
+def without_trace(text: str) -> str:
+    """A refusal less the stack trace that MLflow shows to the caller."""
+    if "stack_trace" not in text:
+        return text
+    told = json.loads(text)
+    told.pop("stack_trace")
+    return json.dumps(told)
+
+
+def split(rows: pd.DataFrame) -> str:
+    return json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split", index=False))})
+
+
+REQUESTS: dict[str, Callable[[pd.DataFrame], tuple[str, str]]] = {
+    "split": lambda rows: (split(rows), "application/json"),
+    "records": lambda rows: (
+        json.dumps({"dataframe_records": json.loads(rows.to_json(orient="records"))}),
+        "application/json; charset=utf-8",
+    ),
+    "inputs": lambda rows: (
+        json.dumps({"inputs": {name: rows[name].tolist() for name in ("area", "rooms", "town")}}),
+        "application/json",
+    ),
+    "instances": lambda rows: (
+        json.dumps({"instances": json.loads(rows.dropna().to_json(orient="records"))}),
+        "application/json",
+    ),
+    "without an optional column": lambda rows: (split(rows.drop(columns="garden")), "application/json"),
+    "no row": lambda rows: (split(rows[:0]), "application/json"),
+    "with params": lambda rows: (
+        json.dumps({**json.loads(split(rows)), "params": {"output": "value"}}),
+        "application/json",
+    ),
+    "impossible params": lambda rows: (
+        json.dumps({**json.loads(split(rows)), "params": {"output": "probabilities"}}),
+        "application/json",
+    ),
+    "missing column": lambda rows: (split(rows.drop(columns="area")), "application/json"),
+    "text for a number": lambda rows: (split(rows.assign(area="large")), "application/json"),
+    "unreadable row": lambda rows: (split(rows.assign(garden="green")), "application/json"),
+    "no JSON": lambda rows: ("{", "application/json"),
+    "a list": lambda rows: ("[1]", "application/json"),
+    "two keys": lambda rows: ('{"inputs": [], "instances": []}', "application/json"),
+    "no known key": lambda rows: ('{"rows": []}', "application/json"),
+    "other type": lambda rows: ("<a/>", "application/xml"),
+    "other charset": lambda rows: (split(rows), "application/json; charset=latin-1"),
+    "empty": lambda rows: ("", "application/json"),
+}
+
+
+def test_every_answer_is_that_of_mlflows_own_server(shelf: Any, place: Path, houses: pd.DataFrame) -> None:
+    import mlflow
+    from mlflow.pyfunc import scoring_server
+
+    ours = load(shelf)
+    theirs = scoring_server.init(mlflow.pyfunc.load_model(str(place)))
+    statuses = {}
+    for what, make in REQUESTS.items():
+        body, kind = make(houses.drop(columns="price")[:5])
+        expected = post(theirs, body, kind)
+        got = ours.answer(body.encode(), kind)
+        text = without_trace(expected.text)
+        assert (what, got.status, got.text) == (what, expected.status_code, text)
+        assert expected.headers["content-type"].startswith(got.media_type)
+        statuses[what] = got.status
+    assert [what for what, status in statuses.items() if status == 200] == list(REQUESTS)[:7]
+
+
+def test_a_table_in_csv_is_answered_although_columns_have_gaps(
+    shelf: Any, place: Path, houses: pd.DataFrame
+) -> None:
+    rows = houses.drop(columns="price")[:20]
+    assert rows["garden"].isna().any()
+
+    served = load(shelf)
+    of_csv = served.answer(rows.to_csv(index=False).encode(), "text/csv; charset=utf-8")
+    of_json = served.answer(split(rows).encode(), "application/json")
+
+    assert (of_csv.status, of_csv.text) == (200, of_json.text)
+
+
+def test_csv_without_gaps_is_answered_as_mlflow_does(shelf: Any, houses: pd.DataFrame) -> None:
+    import mlflow
+    from mlflow.pyfunc import scoring_server
+
+    shelf = replace(shelf, rows=houses.assign(garden=1.0))
+    number = shelf.add(seed=1)
+    model = mlflow.pyfunc.load_model(
+        backend.client(shelf.uri).get_model_version_download_uri("houses", str(number))
+    )
+    theirs, ours = scoring_server.init(model), load(shelf, number)
+    for text in (shelf.rows.drop(columns="price").to_csv(index=False), 'area,rooms\n"1', "area\n1\n", ""):
+        expected, got = post(theirs, text, "text/csv"), ours.answer(text.encode(), "text/csv")
+        assert (got.status, got.text) == (expected.status_code, without_trace(expected.text))
+
+
+def test_the_answers_are_those_of_the_bundle(shelf: Any, place: Path, houses: pd.DataFrame) -> None:
+    from tasks.learning import scoring
+
+    served = load(shelf)
+    rows = houses.drop(columns="price")
+    expected = scoring.load(served.known.folder).predict(rows).values
+
+    answer = served.answer(split(rows).encode(), "application/json")
+
+    assert json.loads(answer.text)["predictions"] == pytest.approx(expected)
+
+
+def test_no_code_of_the_version_is_run(shelf: Any, place: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "ran"
+    for path in [*place.rglob("*.py")]:
+        path.write_text(f"open({str(mark)!r}, 'w')\n" + path.read_text())
+    text = (place / "MLmodel").read_text()
+    (place / "MLmodel").write_text(text.replace("mlflow.pyfunc.loaders.code_model", "tasks_evil"))
+
+    load(shelf)
+
+    assert not mark.exists()
+
+
+def swap(text: str, old: str, new: str) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+DAMAGE: dict[str, tuple[str, Callable[[str], str | None]]] = {
+    "weights": ("artifacts/bundle/weights.safetensors", lambda text: text[:-1] + "\0"),
+    "no MLmodel": ("MLmodel", lambda text: None),
+    "no signature": ("MLmodel", lambda text: "flavors: {}\n"),
+    "tagged YAML": ("MLmodel", lambda text: "signature: !!python/object/apply:os.getcwd []\n"),
+    "other column": ("MLmodel", lambda text: swap(text, '"name": "area"', '"name": "aria"')),
+    "other type": (
+        "MLmodel",
+        lambda text: swap(text, '[{"type": "double", ', '[{"type": "string", '),
+    ),
+    "other default": ("MLmodel", lambda text: swap(text, '"default": "value"', '"default": "probabilities"')),
+    "no example": ("serving_input_example.json", lambda text: None),
+    "example without answer": ("serving_input_example.json", lambda text: '{"inputs": [[1]]}'),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_version_is_refused(what: str, shelf: Any, place: Path) -> None:
+    name, change = DAMAGE[what]
+    path = place / name
+    after = change(path.read_bytes().decode("latin-1"))
+    if after is None:
+        path.unlink()
+    else:
+        path.write_bytes(after.encode("latin-1"))
+
+    with pytest.raises(ArtifactTampered, match=r"version 1 of model 'houses'|weights"):
+        load(shelf)
+
+
+def test_which_columns_are_optional_is_read_from_the_version(
+    shelf: Any, place: Path, houses: pd.DataFrame
+) -> None:
+    rows = houses.drop(columns="price")[:2]
+
+    assert load(shelf).answer(split(rows.drop(columns="garden")).encode(), "application/json").status == 200
+    assert load(shelf).answer(split(rows.drop(columns="rooms")).encode(), "application/json").status == 400
+
+
+def test_a_version_that_is_not_there_is_named(shelf: Any, place: Path) -> None:
+    with pytest.raises(RegistryConflict, match="no version 9"):
+        load(shelf, 9)
