@@ -224,6 +224,83 @@ class ModelVersion:
     inputs: str | None = None
     """Digest of everything that made it; the same inputs never make a second version."""
     folder: Path | None = None
+    created: str | None = None
+    """When it was made: ISO 8601, UTC."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A training that came to its end, as its MLflow run tells it."""
+
+    run_id: str
+    outcome: Outcome
+    ended: str
+    """ISO 8601, UTC."""
+    fingerprint: str
+    settings: str
+    """Digest of the configuration, as far as it makes the model and judges it."""
+    code: str
+    """Digest of the library's source and of the versions of what computes."""
+    seen: int | None
+    """Version that was champion when the candidate was judged."""
+    fresh: str | None
+    """Fingerprint of the fresh rows that were the reason for it, among others."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift:
+    """How far one column moved."""
+
+    column: str
+    psi: float
+    """Population stability index."""
+    chance: float
+    """What it would hardly exceed by chance, with so few rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """Fresh rows against those that the champion learned from."""
+
+    rows: int
+    trained_on: int
+    threshold: float
+    moved: int
+    """Columns that drifted: beyond the threshold and beyond chance."""
+    columns: tuple[Shift, ...]
+    """Those that moved most, first the furthest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """The champion on fresh rows, by the project's metric with its 95 % interval."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    rows: int
+    floor: float
+    held: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecideRecord:
+    """Whether to train, and why; `reasons` speak for whatever was decided."""
+
+    step: Step
+    train: bool
+    reasons: tuple[str, ...]
+    fingerprint: str
+    settings: str
+    last: Training | None
+    champion: ModelVersion | None
+    fresh: str | None
+    """Fingerprint of the rows that drift and floor were measured on."""
+    drift: Drift | None
+    standing: Standing | None
+    warnings: tuple[str, ...]
+    """What could not be measured."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,8 @@ from tasks.config.cleaning import OPERATIONS, Case, Keep, Missing, Operation, Re
 from tasks.config.data import Columns, IdxSource, PackageSource, Source, Split, TableSource, Validate
 from tasks.config.judging import BetterThan, Criterion, Evaluate, Limit, NotWorseThan, Register
 from tasks.config.learning import Augment, Cnn, Custom, Encode, Fit, Mlp, Network, Neuron
-from tasks.config.project import MAX_YAML_BYTES, Project, as_yaml, load, names
+from tasks.config.project import MAX_YAML_BYTES, Project, as_yaml, load, names, source_at
+from tasks.config.retraining import Retrain
 from tasks.config.schema import Config
 from tasks.config.settings import Settings, root_settings
 
@@ -43,6 +44,7 @@ __all__ = [
     "Project",
     "Register",
     "Rename",
+    "Retrain",
     "Scale",
     "Settings",
     "Source",
@@ -57,4 +59,5 @@ __all__ = [
     "load",
     "names",
     "root_settings",
+    "source_at",
 ]

@@ -12,6 +12,7 @@ from tasks.config.cleaning import OPERATIONS
 from tasks.config.data import Columns, IdxSource, PackageSource, Split, TableSource, Validate
 from tasks.config.judging import CRITERIA, BetterThan, Evaluate, Limit, NotWorseThan, Register
 from tasks.config.learning import Augment, Cnn, Custom, Encode, Fit, Mlp, Neuron
+from tasks.config.retraining import Retrain
 from tasks.config.schema import Config
 from tasks.errors import ConfigError, did_you_mean, quoted
 
@@ -81,6 +82,7 @@ def _keys(parts: list[str], location: list[Any], schema: type[BaseModel]) -> lis
         "fit.augment": Augment,
         "evaluate": Evaluate,
         "register": Register,
+        "retrain": Retrain,
         "": Config,
         "network.neuron": Neuron,
         "network.mlp": Mlp,

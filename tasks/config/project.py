@@ -35,7 +35,14 @@ def names(root: Path) -> list[str]:
     return sorted(path.parent.name for path in (root / "data").glob("*/project.yaml"))
 
 
-def load(root: Path, name: str, *, source: Path | None = None, settings: tuple[str, ...] = ()) -> Project:
+def load(
+    root: Path,
+    name: str,
+    *,
+    source: Path | None = None,
+    settings: tuple[str, ...] = (),
+    retraining: bool = False,
+) -> Project:
     """The project `name` of the checkout at `root`.
 
     Args:
@@ -43,6 +50,7 @@ def load(root: Path, name: str, *, source: Path | None = None, settings: tuple[s
         name: Folder name below `data/`.
         source: Data that replaces the project's own: a table, a folder of Parquet or of IDX files.
         settings: Assignments `dotted.key=value`; values are read as YAML.
+        retraining: Whether `retrain.source` replaces the project's own, unless `source` does.
 
     Raises:
         ConfigError: No such project, a file that can't be read, or settings that break the schema.
@@ -57,8 +65,11 @@ def load(root: Path, name: str, *, source: Path | None = None, settings: tuple[s
     for setting in settings:
         _assign(tree, setting)
     if source is not None:
-        tree["source"] = _source_of(source)
+        tree["source"] = source_at(source, "--source")
     config = validated(tree, path)
+    if retraining and source is None and config.retrain.source is not None:
+        source = path.parent / config.retrain.source
+        config = validated({**tree, "source": source_at(source, "retrain.source")}, path)
     if config.name != name:
         raise ConfigError(f"{path}: name is {quoted(config.name)}, but the folder is called {quoted(name)}")
     _inside(path.parent, config.validation.suite)
@@ -75,9 +86,14 @@ def _inside(folder: Path, relative: str) -> None:
         )
 
 
-def _source_of(path: Path) -> dict[str, Any]:
+def source_at(path: Path, named_by: str) -> dict[str, Any]:
+    """The `source:` section for data that lies at `path`: IDX files by their names, else a table.
+
+    Raises:
+        ConfigError: Nothing is there; `named_by` says what led there.
+    """
     if not path.exists():
-        raise ConfigError(f"--source {path}: no such file or folder")
+        raise ConfigError(f"{named_by} {path}: no such file or folder")
     idx = path.is_dir() and any("ubyte" in entry.name for entry in path.iterdir())
     return {"kind": "idx" if idx else "table", "path": str(path.resolve())}
 

@@ -11,6 +11,7 @@ from tasks.config.cleaning import Operation
 from tasks.config.data import Columns, Source, Split, Validate
 from tasks.config.judging import BetterThan, Criterion, Evaluate, NotWorseThan, Register
 from tasks.config.learning import Encode, Fit, Network
+from tasks.config.retraining import Retrain
 from tasks.errors import did_you_mean, quoted
 
 
@@ -32,6 +33,7 @@ class Config(Strict):
     evaluate: Evaluate
     gate: tuple[Criterion, ...] = ()
     register_as: Register = Field(alias="register")
+    retrain: Retrain = Retrain()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:

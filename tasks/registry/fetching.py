@@ -47,11 +47,22 @@ def champion(uri: str, name: str, cache: Path) -> ModelVersion | None:
         RegistryConflict: The alias is gone although a version was promoted, or its version is not ready.
         ArtifactTampered: Its files are missing or are not the ones that were registered.
     """
-    number = versions.alias(uri, name, versions.CHAMPION)
-    if number is not None:
-        return version(uri, name, number, cache)
+    known = reigning(uri, name)
+    return None if known is None else version(uri, name, known.version, cache)
+
+
+def reigning(uri: str, name: str) -> ModelVersion | None:
+    """The version that bears the alias `champion`, without its bundle; None where there never was one.
+
+    Raises:
+        RegistryConflict: The alias is gone although a version was promoted.
+    """
     with backend.reaching(uri):
-        promoted = versions.model_tags(backend.client(uri), name).get("modelyard.champion")
+        client = backend.client(uri)
+        borne = versions.aliases(client, name)
+        if versions.CHAMPION in borne:
+            return versions.plain(versions.get(client, name, borne[versions.CHAMPION]), borne)
+        promoted = versions.model_tags(client, name).get("modelyard.champion")
     if promoted:
         raise RegistryConflict(
             f"model {quoted(name)} has no alias champion, although version {promoted} was promoted",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from tasks.records import ModelVersion, RunRef
@@ -137,4 +138,5 @@ def plain(entry: Any, aliases: Mapping[str, int]) -> ModelVersion:
         aliases=borne(aliases, number),
         run_id=entry.run_id or None,
         inputs=entry.tags.get(INPUTS),
+        created=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
     )

@@ -93,6 +93,23 @@ def test_settings_replace_add_and_are_read_as_yaml(load):
     )
 
 
+def test_where_new_data_arrives_counts_only_when_retraining(load, tmp_path):
+    arrivals = tmp_path / "arrivals.csv"
+    arrivals.write_text("y\n1\n")
+    text = BASE + f"retrain: {{source: {arrivals}}}\n"
+    assert load(text=text).config.source.path == "raw/toy.csv"
+    again = config.load(tmp_path, "toy", retraining=True).config
+    assert again.source == config.TableSource(kind="table", path=str(arrivals))
+    given = config.load(tmp_path, "toy", source=tmp_path, retraining=True).config
+    assert given.source.path == str(tmp_path)
+
+
+def test_a_place_of_new_data_that_is_not_there_is_named(load, tmp_path):
+    load(text=BASE + "retrain: {source: arrivals.csv}\n")
+    with pytest.raises(ConfigError, match=r"^retrain\.source .*toy/arrivals\.csv: no such file or folder"):
+        config.load(tmp_path, "toy", retraining=True)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -168,6 +185,9 @@ WRONG = {
     "fit.metric=maee": "fit.metric: unknown name 'maee'; did you mean 'mae'?",
     "network.kind=mpl": "network: got a mapping; expected kind: neuron, mlp, cnn or package.module:factory",
     "source={kind: package}": "source.package: required, but absent",
+    "retrain.max_age=3": "retrain.max_age: unknown key; did you mean 'max_age_days'?",
+    "retrain.drift=0": "retrain.drift: got 0; input should be greater than 0",
+    "retrain.cool_down_hours=-1": "retrain.cool_down_hours: got -1; input should be greater than or equal to 0",
     "register.name=a/b": "register.name: got 'a/b'; string should match pattern '^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$'",
 }
 
