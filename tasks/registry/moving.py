@@ -78,8 +78,11 @@ class Section:
             flow_run_id=flow_run_id or None,
             evidence=evidence_of(version.tags),
         )
-        moves = {alias: (self.aliases.get(alias), to) for alias, to in goal.items()}
-        moves = {alias: (old, new) for alias, (old, new) in moves.items() if old != new}
+        moves: Moves = {
+            alias: (self.aliases.get(alias), to)
+            for alias, to in goal.items()
+            if self.aliases.get(alias) != to
+        }
         if moves:
             write("intent", action, moves)
             self._set(moves)
@@ -144,13 +147,18 @@ class Section:
         rest = {alias: move for alias, move in entry.moves.items() if self.aliases.get(alias) == move[0]}
         if happened and rest:
             self._set(rest)
-        said = {
-            name: getattr(entry, name) for name in ("version", "why", "run_id", "flow_run_id", "evidence")
-        }
+        write = partial(
+            self.ledger.append,
+            version=entry.version,
+            why=entry.why,
+            run_id=entry.run_id,
+            flow_run_id=entry.flow_run_id,
+            evidence=entry.evidence,
+        )
         if happened:
-            self.tag(self.ledger.append("done", entry.action, {**taken, **rest}, **said))
+            self._tell(write("done", entry.action, {**taken, **rest}))
         else:
-            self.ledger.append("abandoned", entry.action, entry.moves, **said)
+            write("abandoned", entry.action, entry.moves)
 
     def _note(self, action: Action, alias: str, old: int | None, new: int | None) -> None:
         version = None if new is None else versions.get(self.client, self.name, new)
