@@ -1,40 +1,35 @@
-"""A process on a leash: `python -P leash.py COMMAND...` runs it until our standard input ends.
+"""A process on a leash: it ends when its standard input does.
 
-The parent holds the other end of that pipe. When the parent is gone, however it went, the pipe ends
-and the command is stopped with everything that it started. Nothing of modelyard is imported here.
+The parent holds the other end of that pipe and writes nothing. When the parent is gone, however it
+went, the pipe ends; that needs no signal, no polling of process numbers and no cooperation of it.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 PATIENCE = 5.0
-"""Seconds between asking the command to stop and killing it."""
+"""Seconds between asking ourselves to stop and ending anyway."""
 
 
-def main(command: list[str]) -> int:
-    """Runs `command` in a process group of its own; returns its exit code."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
-    threading.Thread(target=_hold, args=(child,), daemon=True).start()
-    return child.wait()
+def hold(on_end: Callable[[], None], patience: float = PATIENCE) -> None:
+    """Calls `on_end`, in a thread, when standard input ends; the process is killed if it stays on.
+
+    Args:
+        on_end: Begins an orderly end.
+        patience: Seconds that this may take.
+    """
+    threading.Thread(target=_wait, args=(on_end, patience), name="leash", daemon=True).start()
 
 
-def _hold(child: subprocess.Popen[bytes]) -> None:
+def _wait(on_end: Callable[[], None], patience: float) -> None:
     while os.read(sys.stdin.fileno(), 1024):
         pass
-    for step in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(child.pid, step)
-        except ProcessLookupError:
-            return
-        time.sleep(PATIENCE)
-
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the pipe
-    sys.exit(main(sys.argv[1:]))
+    on_end()
+    time.sleep(patience)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.servers import leash
-from tasks.errors import ConfigError, Unavailable
+from flows.servers import address, credentials, mlflow_process
+from flows.servers.launch import launch
+from tasks.errors import Unavailable
 
+PROCESS = "flows.servers.mlflow_process"
 START_LIMIT = 120.0
 """Seconds that a start may take; about ten are usual."""
 
 
 @contextmanager
 def mlflow_server(root: Path, uri: str, port: int) -> Iterator[str]:
-    """Serves the store at `uri` on loopback for the length of the block; the address of its pages.
+    """Serves the root's store on loopback for the length of the block; the address of its pages.
 
     Args:
         root: The checkout; the log goes to `root/.state/mlflow.log`.
@@ -35,41 +34,18 @@ def mlflow_server(root: Path, uri: str, port: int) -> Iterator[str]:
     if uri.startswith(("http://", "https://")):
         yield uri
         return
-    _check_free(port)
-    state = root / ".state"
-    state.mkdir(exist_ok=True)
-    with (state / "mlflow.log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", leash.__file__, *_command(uri, root, port)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd=state,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        )
+    listener = address.listen("127.0.0.1", port, mlflow_process.PREFERRED_PORT)
+    credentials.ensure(root)
+    path = root / ".state" / "mlflow.log"
+    with listener, path.open("wb") as log:
+        process = launch(PROCESS, root, log, listener=listener)
+        url = address.of(listener).url
     try:
-        yield _wait(process, f"http://127.0.0.1:{port}", state / "mlflow.log")
+        yield _wait(process, url, path)
     finally:
         if process.stdin is not None:
             process.stdin.close()
-        process.wait(timeout=3 * leash.PATIENCE)
-
-
-def _command(uri: str, root: Path, port: int) -> list[str]:
-    place = (root / "mlflow" / "artifacts").as_uri()
-    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    store = ["--backend-store-uri", uri, "--default-artifact-root", place]
-    return [sys.executable, "-P", "-m", "mlflow", "server", *where, *store]
-
-
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise ConfigError(f"port {port} is taken", fix="choose another with --port") from None
+        process.wait(timeout=5 * mlflow_process.LEAVE_SECONDS)
 
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> str:

@@ -1,14 +1,14 @@
-"""The managed Prefect server's own process: `python -P prefect_process.py STATE_FOLDER`.
+"""The Prefect server's own process: `python -P -m flows.servers.prefect_process ROOT [--listen FD]`.
 
-It serves the API and its pages on a loopback port for as long as somebody uses it, and no longer.
-A user holds a shared lock on `users.lock`; whoever can take that lock exclusively knows that no user
-is alive, since a lock dies with its owner, however it died. The lock `server.lock` lets one server
-run per folder: a second one leaves at once. Nothing of modelyard is imported here.
+It serves the API and its pages, behind our door, and has one of two lives. A temporary server lasts
+as long as somebody uses it: a user holds a shared lock on `users.lock`; whoever can take that lock
+exclusively knows that no user is alive, since a lock dies with its owner, however it died. With
+`--listen`, a bound socket of our parent's, it lasts as long as its standard input. In both lives the
+lock `server.lock` lets one server run per root: a second one leaves at once.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -17,7 +17,13 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from flows.servers import address, credentials, leash
+from flows.servers.address import Address
+from flows.servers.door import Door
+from flows.servers.locks import exclusive
+from tasks.config.settings import Settings, for_asyncpg, root_settings
 
 if TYPE_CHECKING:
     import uvicorn
@@ -27,60 +33,59 @@ POLL_SECONDS = 0.5
 LOCK_TRIES = 10
 LEAVE_SECONDS = 4.0
 """An orderly shutdown takes about one second; past this limit the process ends anyway."""
+OPEN_PATHS = ("/api/health", "/api/ready")
 
 
-def main(state: Path) -> int:
-    """Serves until the last user is gone. Returns the process's exit code."""
+def main(root: Path, listener: socket.socket | None = None) -> int:
+    """Serves until the life of this server ends. Returns the process's exit code."""
+    os.umask(0o077)
+    home = root / ".state" / "prefect"
     for _ in range(LOCK_TRIES):  # a command that only looks holds it for a moment
-        if (lock := exclusive(state / "server.lock")) is not None:
+        if (lock := exclusive(home / "server.lock")) is not None:
             break
         time.sleep(0.1)
     else:
-        return 0
-    listener = _listen()
-    port = int(listener.getsockname()[1])
-    os.environ.update(environment(state, port))
-    import uvicorn  # noqa: PLC0415  (reads nothing, but the application does: environment first)
-
-    server = uvicorn.Server(
-        uvicorn.Config(
-            "prefect.server.api.server:create_app",
-            factory=True,
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=1,
-            timeout_keep_alive=10,
-        )
-    )
-    threading.Thread(target=_announce, args=(server, state, port), daemon=True).start()
-    threading.Thread(target=_watch, args=(server, state), daemon=True).start()
+        sys.stderr.write(f"another Prefect server runs in {home}\n")
+        return 0 if listener is None else 1
+    settings, credential = root_settings(root), credentials.read(root)
+    stays = listener is not None
+    listener = listener or address.listen("127.0.0.1", None, PREFERRED_PORT)
+    where = address.of(listener, settings.names)
+    os.environ.update(environment(home, where, settings, credential))
+    server = _server(where, credential)
+    threading.Thread(target=_announce, args=(server, home, where.port), daemon=True).start()
+    if stays:
+        leash.hold(lambda: _leave(server, home), patience=LEAVE_SECONDS)
+    else:
+        threading.Thread(target=_watch, args=(server, home), daemon=True).start()
     try:
         server.run(sockets=[listener])
     finally:
-        (state / "server.json").unlink(missing_ok=True)
+        (home / "server.json").unlink(missing_ok=True)
         lock.close()
     return 0 if server.started else 1
 
 
-def environment(state: Path, port: int) -> dict[str, str]:
+def environment(home: Path, where: Address, settings: Settings, credential: str) -> dict[str, str]:
     """The settings that the server runs with.
 
-    The pages call the address that they are told, 4200 unless told otherwise. The recorder writes
-    task runs in batches, soon: with its defaults the rows of a flow's last moments are lost when
-    the server stops. Its interval must be a whole second: a fraction is cut to 0, and the recorder
-    then spins, which took 40 % of a core from the training. Only pages from this very origin may
-    call the API, and only with a token.
+    The recorder writes task runs in batches, soon: with its defaults the rows of a flow's last moments
+    are lost when the server stops. Its interval must be a whole second: a fraction is cut to 0, and the
+    recorder then spins, which took 40 % of a core from the training. Only pages from this very origin
+    may call the API, and only with a token.
     """
-    origin = f"http://127.0.0.1:{port}"
-    recorder = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
+    database, recorder = settings.prefect.database, "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
+    sqlite = f"sqlite+aiosqlite:///{home / 'prefect.db'}"
     return {
-        "PREFECT_HOME": str(state),
-        "PREFECT_API_URL": f"{origin}/api",
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{state / 'prefect.db'}",
-        "PREFECT_SERVER_UI_API_URL": f"{origin}/api",
-        "PREFECT_SERVER_API_HOST": "127.0.0.1",
-        "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": origin,
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"{where.url}/api",
+        "PREFECT_API_DATABASE_CONNECTION_URL": for_asyncpg(database) if database else sqlite,
+        "PREFECT_SERVER_UI_API_URL": "/api",
+        "PREFECT_SERVER_API_HOST": where.host,
+        "PREFECT_SERVER_API_PORT": str(where.port),
+        "PREFECT_SERVER_API_AUTH_STRING": credential,
+        "PREFECT_API_AUTH_STRING": credential,
+        "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": ",".join(where.origins),
         "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -91,56 +96,71 @@ def environment(state: Path, port: int) -> dict[str, str]:
     }
 
 
-def exclusive(path: Path) -> IO[bytes] | None:
-    """An open file that holds the exclusive lock on `path`, or None while somebody else holds one."""
-    file = path.open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+def _server(where: Address, credential: str) -> uvicorn.Server:
+    import uvicorn  # noqa: PLC0415  (reads nothing, but the application does: environment first)
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            lambda: Door(
+                _application(),
+                hosts=where.hosts,
+                origins=where.origins,
+                credential=credential,
+                open_paths=OPEN_PATHS,
+                in_band=True,
+            ),
+            factory=True,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            timeout_keep_alive=10,
+        )
+    )
 
 
-def _listen() -> socket.socket:
-    """A bound loopback socket on the usual port where it is free, else on any free one."""
-    for port in (PREFERRED_PORT, 0):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            listener.close()
-            continue
-        return listener
-    raise OSError("no free port on 127.0.0.1")
+def _application() -> Any:
+    """Prefect's own, but for one answer: its pages need not ask for what the browser gave at the door."""
+    from prefect.server.api.server import create_app  # noqa: PLC0415
+    from starlette.responses import JSONResponse  # noqa: PLC0415
+    from starlette.routing import Route  # noqa: PLC0415
+
+    app: Any = create_app()
+    pages = next(route.app for route in app.routes if getattr(route, "name", "") == "ui")
+    known = next(route for route in pages.routes if getattr(route, "path", "") == "/ui-settings")
+    told = {**known.endpoint().model_dump(mode="json"), "auth": None}
+    pages.router.routes.insert(0, Route("/ui-settings", lambda _: JSONResponse(told)))
+    return app
 
 
-def _announce(server: uvicorn.Server, state: Path, port: int) -> None:
+def _announce(server: uvicorn.Server, home: Path, port: int) -> None:
     """Writes `server.json` once requests are answered."""
     while not server.started:
         time.sleep(0.05)
     text = json.dumps({"port": port, "pid": os.getpid(), "started": time.time()})
-    temporary = state / f".server.json.{os.getpid()}"
+    temporary = home / f".server.json.{os.getpid()}"
     temporary.write_text(text, encoding="utf-8")
-    temporary.replace(state / "server.json")
+    temporary.replace(home / "server.json")
 
 
-def _watch(server: uvicorn.Server, state: Path) -> None:
+def _watch(server: uvicorn.Server, home: Path) -> None:
     """Ends the server when nobody uses it; the lock stays taken until the process is gone."""
     while True:
         time.sleep(POLL_SECONDS)
         try:
-            alone = exclusive(state / "users.lock")
+            alone = exclusive(home / "users.lock")
         except OSError:  # the folder is gone: nobody can come any more
             break
         if alone is not None:
             break
-    server.should_exit = True
-    (state / "server.json").unlink(missing_ok=True)
+    _leave(server, home)
     time.sleep(LEAVE_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _leave(server: uvicorn.Server, home: Path) -> None:
+    server.should_exit = True
+    (home / "server.json").unlink(missing_ok=True)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    sys.exit(main(*address.arguments(sys.argv[1:])))

@@ -1,9 +1,10 @@
-"""The Prefect API that a command talks to: one that is configured, else one that it starts itself.
+"""The Prefect API that a command talks to: one that is configured, else the one that `modelyard up` keeps,
+else one that the command starts itself.
 
-A managed server keeps its state in `ROOT/.state/prefect`, listens on loopback and lives as long as
-the last command that uses it (see `prefect_process`). Starting it takes some five seconds, so it is kicked
-off first and waited for when the heavy imports are done. Prefect's own temporary server is never
-used: it loses task runs when it ends and outlives a killed parent.
+A server of ours keeps its state in `ROOT/.state/prefect`. A temporary one listens on loopback and lives
+as long as the last command that uses it (see `prefect_process`). Starting it takes some five seconds,
+so it is kicked off first and waited for when the heavy imports are done. Prefect's own temporary
+server is never used: it loses task runs when it ends and outlives a killed parent.
 """
 
 from __future__ import annotations
@@ -23,28 +24,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from flows.servers import prefect_process
+from flows.servers import credentials, standing
+from flows.servers.locks import exclusive
 from tasks.errors import Unavailable
 
 START_LIMIT = 120.0
 """Seconds that a start may take; about five are usual, thirty on a busy machine."""
 LEAVING_LIMIT = 30.0
 """Seconds that an earlier server may take to end; about one is usual."""
+HEARTBEAT_SECONDS = 30
+PROCESS = "flows.servers.prefect_process"
 RESPAWN_AFTER = 3.0
 """Seconds without a server process after which another is started, once: two commands may cross."""
 
 
 @dataclass
 class Server:
-    """A Prefect API. `home` is the folder of a managed server, None for a configured one."""
+    """A Prefect API.
 
-    home: Path | None = None
+    Attributes:
+        root: The root whose server of ours it is; None for a configured one.
+        url: Its address; of a temporary server known once it answers.
+        credential: What a server of ours wants to see.
+        temporary: Whether it dies with its users.
+    """
+
+    root: Path | None = None
     url: str | None = None
+    credential: str | None = None
+    temporary: bool = False
 
     @property
     def managed(self) -> bool:
-        """Whether it is ours to start."""
-        return self.home is not None
+        """Whether it is one of ours."""
+        return self.root is not None
 
     def wait(self) -> str:
         """The API's address, once it answers.
@@ -52,14 +65,17 @@ class Server:
         Raises:
             Unavailable: A configured server does not answer, or ours did not start in time.
         """
-        if self.url is None and self.home is not None:
-            self.url = _started(self.home)
-        if self.url is None or not healthy(self.url, patience=10 if not self.managed else 2):
-            raise Unavailable(
-                f"the Prefect API at {self.url} does not answer",
-                fix="start it, or unset PREFECT_API_URL to use a server of modelyard's own",
-            )
-        return self.url
+        if self.root is None:
+            if self.url is None or not healthy(self.url, patience=10):
+                raise Unavailable(
+                    f"the Prefect API at {self.url} does not answer",
+                    fix="start it, or unset PREFECT_API_URL to use a server of modelyard's own",
+                )
+        elif self.temporary:
+            self.url = _started(self.root)
+        else:
+            _await(self.root, self.url or "")
+        return self.url or ""
 
 
 @contextmanager
@@ -67,50 +83,54 @@ def prefect_server(root: Path) -> Iterator[Server]:
     """A server for the length of the block, starting in the background; `wait()` for it.
 
     Args:
-        root: The checkout. A managed server lives in `root/.state/prefect`.
+        root: The checkout. A server of ours keeps its state in `root/.state/prefect`.
 
     Raises:
         Unavailable: An earlier server does not come to an end.
+        UnsafeInput: The credential of our servers can be read by others.
     """
-    configured = configured_url()
-    if configured is not None:
+    configured, up = configured_url(), _kept(root)
+    if configured is not None and configured != up:
         yield Server(url=configured)
         return
-    home = root / ".state" / "prefect"
-    home.mkdir(parents=True, exist_ok=True)
+    if up is not None:
+        yield Server(root=root, url=up, credential=credentials.read(root))
+        return
+    home = credentials.private(root / ".state" / "prefect")
+    credential = credentials.ensure(root)
     with (home / "users.lock").open("ab") as lock:
         _share(lock)
         if not _alive(home):
             (home / "server.json").unlink(missing_ok=True)  # left by one that was killed
-            _spawn(home)
-        yield Server(home=home)
+            _spawn(root)
+        yield Server(root=root, credential=credential, temporary=True)
 
 
 @contextmanager
 def connected(server: Server) -> Iterator[str]:
     """Waits for the server and points this process's Prefect at it for the length of the block.
 
-    A managed server dies with its users, so heartbeats would only cost their second at a run's end.
+    A temporary server dies with its users, so heartbeats would only cost their second at a run's end.
     """
     url = server.wait()
-    wanted = {"PREFECT_API_URL": url, "PREFECT_SERVER_EPHEMERAL_ENABLED": "false", "DO_NOT_TRACK": "true"}
-    if server.home is not None:
-        wanted["PREFECT_HOME"] = str(server.home)
+    wanted = environment(server)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)  # before Prefect is imported, and for children
     try:
-        from prefect.settings import (  # noqa: PLC0415
-            PREFECT_API_URL,
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-            PREFECT_HOME,
-            PREFECT_SERVER_ALLOW_EPHEMERAL_MODE,
-            temporary_settings,
-        )
+        import prefect.settings as known  # noqa: PLC0415
 
-        updates: dict[object, object] = {PREFECT_API_URL: url, PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False}
-        if server.home is not None:
-            updates |= {PREFECT_HOME: server.home, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-        with temporary_settings(updates):
+        updates: dict[object, object] = {
+            known.PREFECT_API_URL: url,
+            known.PREFECT_SERVER_ALLOW_EPHEMERAL_MODE: False,
+        }
+        if server.root is not None:
+            updates |= {
+                known.PREFECT_HOME: Path(wanted["PREFECT_HOME"]),
+                known.PREFECT_API_AUTH_STRING: server.credential,
+                known.PREFECT_RESULTS_DEFAULT_SERIALIZER: "json",
+                known.PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None if server.temporary else HEARTBEAT_SECONDS,
+            }
+        with known.temporary_settings(updates):
             yield url
     finally:
         for name, value in before.items():
@@ -118,6 +138,24 @@ def connected(server: Server) -> Iterator[str]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def environment(server: Server) -> dict[str, str]:
+    """What points a process at the server; the credential of one of ours among it."""
+    wanted = {
+        "PREFECT_API_URL": server.url or "",
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+        "DO_NOT_TRACK": "true",
+    }
+    if server.root is not None:
+        wanted |= {
+            "PREFECT_HOME": str(server.root / ".state" / "prefect"),
+            "PREFECT_API_AUTH_STRING": server.credential or "",
+            "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        }
+        if not server.temporary:
+            wanted["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = str(HEARTBEAT_SECONDS)
+    return wanted
 
 
 def configured_url() -> str | None:
@@ -133,6 +171,25 @@ def configured_url() -> str | None:
     active = os.environ.get("PREFECT_PROFILE") or tree.get("active")
     url = tree.get("profiles", {}).get(active, {}).get("PREFECT_API_URL")
     return url.rstrip("/") if isinstance(url, str) and url else None
+
+
+def _kept(root: Path) -> str | None:
+    """The API of the Prefect server that `modelyard up` keeps for this root, if it does."""
+    told = standing.settled(root)
+    service = told["services"].get("prefect") if told else None
+    return f"{service['url']}/api" if service else None
+
+
+def _await(root: Path, url: str) -> None:
+    """Returns once the server that `up` keeps answers; it may be starting, or starting again."""
+    deadline = time.monotonic() + START_LIMIT
+    while not healthy(url, patience=5):
+        if time.monotonic() > deadline or not standing.stands(root):
+            raise Unavailable(
+                f"the Prefect server that `modelyard up` keeps at {url} does not answer",
+                fix=f"see {root / '.state' / 'logs' / 'prefect.log'}",
+            )
+        time.sleep(0.1)
 
 
 def _share(lock: IO[bytes]) -> None:
@@ -151,19 +208,24 @@ def _share(lock: IO[bytes]) -> None:
             time.sleep(0.05)
 
 
-def _spawn(home: Path) -> None:
+def _spawn(root: Path) -> None:
     """Starts the server's process in a session of its own, where Ctrl-C does not reach it."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    home = root / ".state" / "prefect"
     with (home / "server.log").open("wb") as log:
         subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", prefect_process.__file__, str(home)],
+            [sys.executable, "-P", "-m", PROCESS, str(root)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=environment,
+            env=plain_environment(),
             cwd=home,
         )
+
+
+def plain_environment() -> dict[str, str]:
+    """Our environment without what configures a Prefect of the user's."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
 
 
 def _known(home: Path) -> int | None:
@@ -174,7 +236,8 @@ def _known(home: Path) -> int | None:
         return None
 
 
-def _started(home: Path) -> str:
+def _started(root: Path) -> str:
+    home = root / ".state" / "prefect"
     began = time.monotonic()
     respawned = began
     while time.monotonic() - began < START_LIMIT:
@@ -185,7 +248,7 @@ def _started(home: Path) -> str:
             if respawned > began:
                 break
             respawned = time.monotonic()
-            _spawn(home)
+            _spawn(root)
         time.sleep(0.05)
     raise Unavailable(
         f"the managed Prefect server did not start within {time.monotonic() - began:.0f} s\n{_tail(home)}",
@@ -195,7 +258,7 @@ def _started(home: Path) -> str:
 
 def _alive(home: Path) -> bool:
     """Whether a server's process holds its lock, starting or serving."""
-    lock = prefect_process.exclusive(home / "server.lock")
+    lock = exclusive(home / "server.lock")
     if lock is None:
         return True
     lock.close()

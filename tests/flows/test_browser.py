@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from flows.servers import credentials
 from flows.servers.mlflow_server import mlflow_server
 from flows.servers.prefect_server import prefect_server
 from tasks.registry import tracking
@@ -75,7 +76,11 @@ def shop(yard: Any, trained: dict[str, Any], tmp_path_factory: pytest.TempPathFa
         sync_playwright() as browsers,
     ):
         browser = browsers.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
+        user, _, password = credentials.read(yard.root).partition(":")
+        page = browser.new_page(
+            viewport={"width": 1400, "height": 1000},
+            http_credentials={"username": user, "password": password},  # what a person types once
+        )
         page.set_default_timeout(PATIENCE)
         wrong: list[str] = []
         page.on("pageerror", lambda error: wrong.append(str(error)))

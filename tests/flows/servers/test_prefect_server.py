@@ -15,9 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.servers import prefect_process
+from flows.servers import address, credentials, prefect_process
 from flows.servers import prefect_server as module
+from flows.servers.locks import exclusive
 from flows.servers.prefect_server import Server, configured_url, prefect_server
+from tasks.config import Settings
 from tasks.errors import Unavailable
 
 USER = """
@@ -63,11 +65,11 @@ def pid_of(home: Path) -> int:
     return int(json.loads((home / "server.json").read_text())["pid"])
 
 
-def flow_runs(url: str) -> int:
+def flow_runs(url: str, root: Path) -> int:
     """How many flow runs the API knows."""
     import httpx
 
-    client = httpx.Client()
+    client = httpx.Client(headers=credentials.header(credentials.read(root)))
     token = client.get(f"{url}/csrf-token", params={"client": "test"}).json()["token"]
     heads = {"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": "test"}
     return int(client.post(f"{url}/flow_runs/count", json={}, headers=heads).json())
@@ -86,7 +88,7 @@ def test_life_of_a_server(home: Path) -> None:
             assert pid_of(home) == pid
         time.sleep(2 * prefect_process.POLL_SECONDS)
         assert module.healthy(url, 5), "one user left: the server stays"
-        assert flow_runs(url) == known > 0, "the history is the one of earlier servers"
+        assert flow_runs(url, root) == known > 0, "the history is the one of earlier servers"
         user.send_signal(signal.SIGKILL)
         user.wait()
         assert wait_gone(home, pid, port) < GONE_WITHIN * (3 if os.getloadavg()[0] > 4 else 1)
@@ -107,28 +109,25 @@ def test_server_that_was_killed_is_replaced(home: Path) -> None:
 
 def test_second_server_process_leaves_at_once(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(prefect_process, "LOCK_TRIES", 1)
-    with closing(prefect_process.exclusive(tmp_path / "server.lock")):
+    home = credentials.private(tmp_path / ".state" / "prefect")
+    with closing(exclusive(home / "server.lock")):
         assert prefect_process.main(tmp_path) == 0
-    assert not (tmp_path / "server.json").exists()
+        with socket.socket() as listener:
+            assert prefect_process.main(tmp_path, listener) == 1, "one that is to stay says that it can't"
+    assert not (home / "server.json").exists()
 
 
 def test_loopback_and_own_origin_only(tmp_path: Path) -> None:
-    settings = prefect_process.environment(tmp_path, 4321)
+    where = address.Address("127.0.0.1", 4321)
+    settings = prefect_process.environment(tmp_path, where, Settings(), "modelyard:x")
     assert settings["PREFECT_SERVER_API_HOST"] == "127.0.0.1"
-    assert settings["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"] == "http://127.0.0.1:4321"
-    assert settings["PREFECT_SERVER_UI_API_URL"] == "http://127.0.0.1:4321/api"
+    assert set(settings["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"].split(",")) == {
+        "http://127.0.0.1:4321",
+        "http://localhost:4321",
+    }
+    assert settings["PREFECT_SERVER_API_AUTH_STRING"] == "modelyard:x"
     assert settings["PREFECT_SERVER_CSRF_PROTECTION_ENABLED"] == "true"
     assert settings["PREFECT_SERVER_EPHEMERAL_ENABLED"] == "false"
-
-
-def test_other_port_when_the_usual_one_is_taken(monkeypatch) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        monkeypatch.setattr(prefect_process, "PREFERRED_PORT", taken.getsockname()[1])
-        with prefect_process._listen() as listener:
-            assert listener.getsockname()[0] == "127.0.0.1"
-            assert listener.getsockname()[1] != taken.getsockname()[1]
 
 
 def test_configured_by_environment(monkeypatch, tmp_path: Path) -> None:
@@ -161,11 +160,9 @@ def test_configured_server_that_is_down() -> None:
 
 
 def test_server_that_does_not_start(tmp_path: Path, monkeypatch) -> None:
-    broken = tmp_path / "broken.py"
-    broken.write_text("print('no such luck')\nraise SystemExit(3)\n")
-    monkeypatch.setattr(prefect_process, "__file__", str(broken))
+    monkeypatch.setattr(module, "PROCESS", "flows.servers.no_such_luck")
     monkeypatch.setattr(module, "RESPAWN_AFTER", 0.5)
-    with prefect_server(tmp_path) as server, pytest.raises(Unavailable, match="no such luck"):
+    with prefect_server(tmp_path) as server, pytest.raises(Unavailable, match="no_such_luck"):
         server.wait()
 
 
@@ -174,7 +171,7 @@ def test_earlier_server_that_does_not_end(tmp_path: Path, monkeypatch) -> None:
     home.mkdir(parents=True)
     monkeypatch.setattr(module, "LEAVING_LIMIT", 0.2)
     with (
-        closing(prefect_process.exclusive(home / "users.lock")),
+        closing(exclusive(home / "users.lock")),
         pytest.raises(Unavailable, match="earlier Prefect server"),
         prefect_server(tmp_path),
     ):
