@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from tasks.records import EvaluateRecord, from_json, to_json
+from tasks.records import EvaluateRecord, to_json
 from tasks.registry.versions import CHAMPION, FINGERPRINT, METRIC, SPLIT
 
 Phase = Literal["intent", "done", "abandoned", "found", "superseded"]
@@ -150,7 +150,7 @@ class Ledger:
 
     def _take(self, number: int, line: bytes) -> None:
         try:
-            entry = _checked(from_json(Entry, json.loads(line)))
+            entry = _read(line)
         except (ValueError, KeyError, TypeError, AttributeError):
             self.problems.append(f"line {number} can't be read")
         else:
@@ -264,14 +264,22 @@ class Ledger:
         return before[-1] if before else None
 
 
-def _checked(entry: Entry) -> Entry:
-    """`entry`, unless one of the values that are reckoned with is of another kind than ours."""
-    numbers = [entry.version, *(number for move in entry.moves.values() for number in move)]
-    if not all(isinstance(number, int) for number in (entry.seq, *numbers) if number is not None):
-        raise TypeError("a version is a whole number")
-    if datetime.fromisoformat(entry.time).tzinfo is None:
-        raise ValueError("a time without zone")
+def _read(line: bytes) -> Entry:
+    """The entry of a line. Raises TypeError, KeyError or ValueError where it is none of ours."""
+    data = json.loads(line)
+    moves = {alias: (_number(old), _number(new)) for alias, (old, new) in data["moves"].items()}
+    evidence = None if data["evidence"] is None else Evidence(**data["evidence"])
+    entry = Entry(**{**data, "moves": moves, "evidence": evidence})
+    if _number(entry.seq) is None or datetime.fromisoformat(entry.time).tzinfo is None:
+        raise ValueError("an entry has a number, and a time with its zone")
+    _number(entry.version)
     return entry
+
+
+def _number(value: int | None) -> int | None:
+    if value is not None and type(value) is not int:
+        raise TypeError("a version is a whole number")
+    return value
 
 
 def as_text(entry: Entry) -> str:
