@@ -25,6 +25,7 @@ from tasks.registry import backend
 if TYPE_CHECKING:
     import uvicorn
 
+PROCESS = "flows.servers.mlflow_process"
 PREFERRED_PORT = 5000
 LEAVE_SECONDS = 4.0
 OPEN_PATHS = ("/health",)

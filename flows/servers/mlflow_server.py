@@ -13,7 +13,6 @@ from flows.servers import address, credentials, mlflow_process
 from flows.servers.launch import launch
 from tasks.errors import Unavailable
 
-PROCESS = "flows.servers.mlflow_process"
 START_LIMIT = 120.0
 """Seconds that a start may take; about ten are usual."""
 
@@ -38,7 +37,7 @@ def mlflow_server(root: Path, uri: str, port: int) -> Iterator[str]:
     credentials.ensure(root)
     path = root / ".state" / "mlflow.log"
     with listener, path.open("wb") as log:
-        process = launch(PROCESS, root, log, listener=listener)
+        process = launch(mlflow_process.PROCESS, root, log, listener=listener)
         url = address.of(listener).url
     try:
         yield _wait(process, url, path)

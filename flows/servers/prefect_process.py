@@ -28,6 +28,7 @@ from tasks.config.settings import Settings, for_asyncpg, root_settings
 if TYPE_CHECKING:
     import uvicorn
 
+PROCESS = "flows.servers.prefect_process"
 PREFERRED_PORT = 4200
 POLL_SECONDS = 0.5
 LOCK_TRIES = 10

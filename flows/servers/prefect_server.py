@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from flows.servers import credentials, standing
+from flows.servers import credentials, prefect_process, standing
 from flows.servers.locks import exclusive
 from tasks.errors import Unavailable
 
@@ -33,7 +33,6 @@ START_LIMIT = 120.0
 LEAVING_LIMIT = 30.0
 """Seconds that an earlier server may take to end; about one is usual."""
 HEARTBEAT_SECONDS = 30
-PROCESS = "flows.servers.prefect_process"
 RESPAWN_AFTER = 3.0
 """Seconds without a server process after which another is started, once: two commands may cross."""
 
@@ -100,7 +99,7 @@ def prefect_server(root: Path) -> Iterator[Server]:
     credential = credentials.ensure(root)
     with (home / "users.lock").open("ab") as lock:
         _share(lock)
-        if not _alive(home):
+        if not alive(home):
             (home / "server.json").unlink(missing_ok=True)  # left by one that was killed
             _spawn(root)
         yield Server(root=root, credential=credential, temporary=True)
@@ -213,7 +212,7 @@ def _spawn(root: Path) -> None:
     home = root / ".state" / "prefect"
     with (home / "server.log").open("wb") as log:
         subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", PROCESS, str(root)],
+            [sys.executable, "-P", "-m", prefect_process.PROCESS, str(root)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -244,7 +243,7 @@ def _started(root: Path) -> str:
         port = _known(home)
         if port is not None and healthy(url := f"http://127.0.0.1:{port}/api", patience=2):
             return url
-        if not _alive(home) and time.monotonic() - respawned > RESPAWN_AFTER:
+        if not alive(home) and time.monotonic() - respawned > RESPAWN_AFTER:
             if respawned > began:
                 break
             respawned = time.monotonic()
@@ -256,7 +255,7 @@ def _started(root: Path) -> str:
     )
 
 
-def _alive(home: Path) -> bool:
+def alive(home: Path) -> bool:
     """Whether a server's process holds its lock, starting or serving."""
     lock = exclusive(home / "server.lock")
     if lock is None:

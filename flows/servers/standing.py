@@ -43,11 +43,15 @@ def stands(root: Path) -> bool:
 def read(root: Path) -> dict[str, Any] | None:
     """What stands, as the keeper told it last; None if nothing does, or it has not told yet.
 
-    Keys: `keeper` (pid, created, boot, started), `host`, `services` by name, each with `state` (starting,
-    up, restarting, failed, stopping), `pid`, `url` (None for the dispatcher), `log`, `restarts`, `since`.
+    Keys: `keeper` (pid, created, boot, started) and `services` by name, each with `state` (waiting,
+    starting, up, restarting, failed, stopping), `pid`, `created`, `url`, `host` and `port` (None for the
+    dispatcher), `log`, `restarts`, `since`.
     """
-    if not stands(root):
-        return None
+    return last(root) if stands(root) else None
+
+
+def last(root: Path) -> dict[str, Any] | None:
+    """As `read`, but whether or not it still stands."""
     try:
         told = json.loads(record(root).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -65,10 +69,17 @@ def settled(root: Path, seconds: float = SETTLING_SECONDS) -> dict[str, Any] | N
 
 def process(told: dict[str, Any]) -> Any:
     """The living `psutil.Process` of a record's `pid` and `created`; a pid that was given anew is not it."""
-    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415
+    import psutil  # noqa: PLC0415
+
+    pid, when = told.get("pid"), told.get("created")
+    return psutil.Process(pid) if pid and when and created(pid) == when else None
+
+
+def created(pid: int) -> float | None:
+    """When a process was made, as its pid alone does not tell which it is; None if it is gone."""
+    import psutil  # noqa: PLC0415
 
     try:
-        found = psutil.Process(told["pid"])
-        return found if abs(found.create_time() - told["created"]) < 1 else None
-    except (psutil.Error, KeyError, TypeError):
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
         return None

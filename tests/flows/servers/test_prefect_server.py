@@ -53,7 +53,7 @@ def wait_gone(home: Path, pid: int, port: int) -> float:
         alive = psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
         with socket.socket() as probe:
             answers = probe.connect_ex(("127.0.0.1", port)) == 0
-        if not alive and not answers and not module._alive(home) and not (home / "server.json").exists():
+        if not alive and not answers and not module.alive(home) and not (home / "server.json").exists():
             return time.monotonic() - began
         time.sleep(0.05)
     raise AssertionError("the server is still there after 30 s")
@@ -160,7 +160,7 @@ def test_configured_server_that_is_down() -> None:
 
 
 def test_server_that_does_not_start(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(module, "PROCESS", "flows.servers.no_such_luck")
+    monkeypatch.setattr(prefect_process, "PROCESS", "flows.servers.no_such_luck")
     monkeypatch.setattr(module, "RESPAWN_AFTER", 0.5)
     with prefect_server(tmp_path) as server, pytest.raises(Unavailable, match="no_such_luck"):
         server.wait()
