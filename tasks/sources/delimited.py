@@ -11,6 +11,7 @@ import codecs
 import csv
 import io
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,26 @@ _MARKS = (
 _SAVE_AS = "save it as UTF-8"
 
 
-def parse(data: bytes, name: str, delimiter: str) -> pa.Table:
+@dataclass(frozen=True)
+class Before:
+    """What of a file lies before the bytes that are parsed; places in messages are counted from there."""
+
+    offset: int = 0
+    lines: int = 0
+    rows: int = 0
+
+
+BEGIN = Before()
+
+
+def parse(data: bytes, name: str, delimiter: str, before: Before = BEGIN) -> pa.Table:
     """The rows of CSV bytes with a header, every column as text.
 
     Args:
-        data: The file's content.
+        data: The file's content, or its header again with records from further on.
         name: The file, for messages.
         delimiter: What stands between fields.
+        before: What these bytes, their header left out of the rows, come after.
 
     Returns:
         Columns of strings under their names. Only an empty field without quotes is null.
@@ -52,7 +66,7 @@ def parse(data: bytes, name: str, delimiter: str) -> pa.Table:
         DataRejected: Names that can't be used, or a header with no row below it.
         ResourceLimit: Too many columns.
     """
-    table = cells(data, name, delimiter)
+    table = cells(data, name, delimiter, before)
     names = [column[0].as_py() for column in table.columns]
     check_names(names, name)
     if table.num_rows == 1:
@@ -62,11 +76,11 @@ def parse(data: bytes, name: str, delimiter: str) -> pa.Table:
     return table.slice(1).rename_columns(names)
 
 
-def cells(data: bytes, name: str, delimiter: str) -> pa.Table:
+def cells(data: bytes, name: str, delimiter: str, before: Before = BEGIN) -> pa.Table:
     """All records of CSV bytes, a header counting as the first, every column as text."""
-    check_text(data, name)
+    check_text(data, name, before)
     body = data.removeprefix(codecs.BOM_UTF8)
-    _check_quotes(body, name, delimiter)
+    _check_quotes(body, name, delimiter, before.rows)
     first = _first_record(body, name, delimiter)
     check_count(len(first), name)
     if len(first) == 1 and (other := next((mark for mark in ";\t|," if mark in first[0]), None)):
@@ -74,15 +88,30 @@ def cells(data: bytes, name: str, delimiter: str) -> pa.Table:
             f"{name} header: expected fields separated by {delimiter!r}, got 1 field that holds {other!r}",
             fix="save it with commas as .csv or with tabs as .tsv",
         )
-    return _parse(body, name, delimiter, len(first))
+    return _parse(body, name, delimiter, len(first), before.rows)
 
 
-def check_text(data: bytes, name: str) -> None:
+def check_text(data: bytes, name: str, before: Before = BEGIN) -> None:
     """Refuses bytes that are not UTF-8 text with something in it.
 
     Raises:
         DataFormatError: Empty, blank, another format, another encoding, NUL bytes.
     """
+    if before == BEGIN:
+        _check_begin(data, name)
+    if (nul := data.find(b"\0")) >= 0:
+        head = data[:4096]
+        wide = 0.2 < head.count(b"\0") / len(head) < 0.8
+        what = "UTF-16 or UTF-32 text" if wide else "a NUL byte"
+        raise DataFormatError(
+            f"{name}: got {what} (NUL at byte offset {nul + before.offset}); expected UTF-8 text",
+            fix=_SAVE_AS,
+        )
+    _check_utf8(data, name, before)
+
+
+def _check_begin(data: bytes, name: str) -> None:
+    """Refuses a file that says by its first bytes that it is no UTF-8 text."""
     if not data:
         raise DataFormatError(f"{name}: is empty (0 bytes)", fix="give a file with a header and rows")
     refuse_foreign(data, name, "CSV text")
@@ -94,17 +123,9 @@ def check_text(data: bytes, name: str) -> None:
     if not data.removeprefix(codecs.BOM_UTF8).strip():
         what = "a byte order mark" if data == codecs.BOM_UTF8 else "blank characters"
         raise DataFormatError(f"{name}: holds only {what}", fix="give a file with a header and rows")
-    if (nul := data.find(b"\0")) >= 0:
-        head = data[:4096]
-        wide = 0.2 < head.count(b"\0") / len(head) < 0.8
-        what = "UTF-16 or UTF-32 text" if wide else "a NUL byte"
-        raise DataFormatError(
-            f"{name}: got {what} (NUL at byte offset {nul}); expected UTF-8 text", fix=_SAVE_AS
-        )
-    _check_utf8(data, name)
 
 
-def _check_utf8(data: bytes, name: str) -> None:
+def _check_utf8(data: bytes, name: str, before: Before) -> None:
     decoder = codecs.getincrementaldecoder("utf-8")()
     view = memoryview(data)
     for start in range(0, len(data), 2**24):
@@ -114,13 +135,12 @@ def _check_utf8(data: bytes, name: str) -> None:
         except UnicodeDecodeError as error:
             # The decoder's own count starts at the bytes that it kept from the chunk before.
             offset = start + len(chunk) - len(error.object) + error.start
-            line = data.count(b"\n", 0, offset) + 1
-            raise DataFormatError(
-                f"{name}: not UTF-8: byte 0x{data[offset]:02x} at offset {offset} (line {line})", fix=_SAVE_AS
-            ) from None
+            line = data.count(b"\n", 0, offset) + 1 + before.lines
+            place = f"byte 0x{data[offset]:02x} at offset {offset + before.offset} (line {line})"
+            raise DataFormatError(f"{name}: not UTF-8: {place}", fix=_SAVE_AS) from None
 
 
-def _check_quotes(body: bytes, name: str, delimiter: str) -> None:
+def _check_quotes(body: bytes, name: str, delimiter: str, rows: int) -> None:
     """Refuses a quote inside an unquoted field, text after a closing quote and an unclosed quote.
 
     Quotes open and close in turn, a doubled one doing both; so an opening one must follow a
@@ -142,24 +162,24 @@ def _check_quotes(body: bytes, name: str, delimiter: str) -> None:
     closes[: len(again)] |= again
     stray = [*opening[~opens][:1], *closing[~closes][:1]]
     if stray:
-        row = _row_of(array, places, int(min(stray)))
+        row = _row_of(array, places, int(min(stray)), rows)
         raise DataFormatError(
             f"{name} {row}: expected quotes around a whole field, got a stray one",
             fix='put the field in quotes and double the quotes inside it: "a ""b"" c"',
         )
     if len(places) % 2:
-        row = _row_of(array, places, int(places[-1]))
+        row = _row_of(array, places, int(places[-1]), rows)
         raise DataFormatError(f"{name} {row}: expected a closing quote, got the end of the file")
 
 
-def _row_of(array: np.ndarray, quotes: np.ndarray, offset: int) -> str:
-    """Which record the byte at `offset` belongs to, for a message."""
+def _row_of(array: np.ndarray, quotes: np.ndarray, offset: int, rows: int) -> str:
+    """Which record the byte at `offset` belongs to, for a message; `rows` came before."""
     before = array[:offset]
     ends = np.flatnonzero(before == (_LF if _LF in array else _CR))
     ends = ends[np.searchsorted(quotes, ends) % 2 == 0]  # line ends inside quotes end no record
     starts = np.concatenate(([0], ends + 1))[: len(ends)]
     filled = [s for s, e in zip(starts, ends, strict=True) if before[s:e].tobytes().strip(b"\r")]
-    return f"row {len(filled)}" if filled else "header"
+    return f"row {rows + len(filled)}" if filled else "header"
 
 
 def _first_record(body: bytes, name: str, delimiter: str) -> list[str]:
@@ -170,14 +190,14 @@ def _first_record(body: bytes, name: str, delimiter: str) -> list[str]:
         raise DataRejected(f"{name} header: can't be read: {quoted(str(error))}") from None
 
 
-def _parse(body: bytes, name: str, delimiter: str, width: int) -> pa.Table:
+def _parse(body: bytes, name: str, delimiter: str, width: int, rows: int) -> pa.Table:
     for block in (_BLOCK, min(len(body) + 1, 2**31 - 1)):
         try:
             return _arrow(body, delimiter, width, block)
         except pa.ArrowInvalid as error:
             if "straddling" in str(error):  # a record longer than a block
                 continue
-            raise _misfit(body, name, delimiter, width) from None
+            raise _misfit(body, name, delimiter, width, rows) from None
         except (pa.ArrowMemoryError, MemoryError):
             break
     raise ResourceLimit(f"{name}: a row is too long for memory")
@@ -204,12 +224,12 @@ def _arrow(body: bytes, delimiter: str, width: int, block: int, handler: Any = N
     )
 
 
-def _misfit(body: bytes, name: str, delimiter: str, width: int) -> DataFormatError:
-    """The error about rows that have more or fewer fields than the first record."""
+def _misfit(body: bytes, name: str, delimiter: str, width: int, rows: int) -> DataFormatError:
+    """The error about rows, `rows` came before, that have more or fewer fields than the first record."""
     bad: list[tuple[int, int]] = []
 
     def note(row: Any) -> str:
-        bad.append((row.number - 1, row.actual_columns))
+        bad.append((rows + row.number - 1, row.actual_columns))
         return "skip"
 
     with suppress(pa.ArrowException):

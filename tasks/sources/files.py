@@ -14,7 +14,8 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -40,6 +41,7 @@ RATIO_FREE = 64 * 2**20
 """Bytes of content below which the ratio does not matter."""
 
 _CHUNK = 2**24
+_ENDS = 512
 _GZIP = b"\x1f\x8b"
 _FOREIGN = (
     (_GZIP, "gzip data"),
@@ -121,6 +123,28 @@ def inside(path: Path, root: Path, name: str) -> None:
         )
 
 
+@contextmanager
+def opened(path: Path, name: str) -> Iterator[BinaryIO]:
+    """A regular file to read from.
+
+    Raises:
+        DataFormatError: The file can't be read, now or later.
+        ResourceLimit: Memory ran out.
+        UnsafeInput: A folder, a pipe, a socket or a device.
+    """
+    try:
+        _regular(path.stat().st_mode, name)
+        # Without O_NONBLOCK a pipe that took the file's place since would block here for ever.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as file:
+            _regular(os.fstat(handle).st_mode, name)
+            yield file
+    except OSError as error:
+        raise DataFormatError(f"{name}: can't be read: {error.strerror or type(error).__name__}") from None
+    except MemoryError:
+        raise ResourceLimit(f"{name}: does not fit into memory") from None
+
+
 def read(path: Path, name: str, *, unpack: bool = True) -> bytes:
     """The content of a regular file, unpacked if its first bytes say gzip, whatever its ending.
 
@@ -134,21 +158,40 @@ def read(path: Path, name: str, *, unpack: bool = True) -> bytes:
         ResourceLimit: More content than `MAX_BYTES`, or a gzip file that expands too much.
         UnsafeInput: A folder, a pipe, a socket or a device.
     """
-    try:
-        _regular(path.stat().st_mode, name)
-        # Without O_NONBLOCK a pipe that took the file's place since would block here for ever.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as file:
-            status = os.fstat(handle)
-            _regular(status.st_mode, name)
-            _within(status.st_size, name)
-            packed = unpack and file.read(2) == _GZIP
-            file.seek(0)
-            return _unpack(file, name, status.st_size) if packed else _whole(file, name)
-    except OSError as error:
-        raise DataFormatError(f"{name}: can't be read: {error.strerror or type(error).__name__}") from None
-    except MemoryError:
-        raise ResourceLimit(f"{name}: does not fit into memory") from None
+    with opened(path, name) as file:
+        _within(os.fstat(file.fileno()).st_size, name)
+        if not (unpack and _is_packed(file)):
+            data = file.read(MAX_BYTES + 1)
+            _within(len(data), name)
+            return data
+        target = io.BytesIO()
+        for chunk in _unpacked(file, name, _CHUNK):
+            target.write(chunk)
+            _within(target.tell(), name)
+        return target.getvalue()
+
+
+def chunks(path: Path, name: str, size: int, *, unpack: bool = True) -> Iterator[bytes]:
+    """The same content in pieces of at most `size` bytes, however large it is.
+
+    Raises:
+        DataFormatError, ResourceLimit, UnsafeInput: As for `read`, when they come to light.
+    """
+    with opened(path, name) as file:
+        if unpack and _is_packed(file):
+            yield from _unpacked(file, name, size)
+        else:
+            yield from iter(lambda: file.read(size), b"")
+
+
+def ends(file: BinaryIO) -> bytes:
+    """The first and the last bytes of an open file, enough to tell its format; all of a short one."""
+    begin = file.read(_ENDS)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(len(begin), size - _ENDS))
+    end = file.read(_ENDS)
+    file.seek(0)
+    return begin + end
 
 
 def _regular(mode: int, name: str) -> None:
@@ -166,32 +209,31 @@ def _within(size: int, name: str) -> None:
         )
 
 
-def _whole(file: BinaryIO, name: str) -> bytes:
-    data = file.read(MAX_BYTES + 1)
-    _within(len(data), name)
-    return data
+def _is_packed(file: BinaryIO) -> bool:
+    begin = file.read(2)
+    file.seek(0)
+    return begin == _GZIP
 
 
-def _unpack(file: BinaryIO, name: str, packed: int) -> bytes:
-    """The content of a gzip stream of `packed` bytes, checked while it grows."""
-    target, size = io.BytesIO(), 0
+def _unpacked(file: BinaryIO, name: str, most: int) -> Iterator[bytes]:
+    """The content of a gzip stream, checked while it grows."""
+    packed, size = os.fstat(file.fileno()).st_size, 0
     try:
         with gzip.GzipFile(fileobj=file) as stream:
-            while chunk := stream.read(_CHUNK):
-                size += target.write(chunk)
-                _within(size, name)
+            while chunk := stream.read(most):
+                size += len(chunk)
                 if size > RATIO_FREE and size > MAX_RATIO * packed:
                     raise ResourceLimit(
                         f"{name}: {packed:,} bytes of gzip expand to {size:,} bytes or more; "
                         f"the limit is {MAX_RATIO} times",
                         fix="unpack it yourself if you trust it",
                     )
+                yield chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         reason = "ends in the middle" if isinstance(error, EOFError) else str(error)
         raise DataFormatError(
             f"{name}: damaged gzip data: {reason}", fix="make or fetch the file again"
         ) from None
-    return target.getvalue()
 
 
 def is_parquet(data: bytes) -> bool:

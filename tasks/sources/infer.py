@@ -123,6 +123,12 @@ def _booleans(column: pa.ChunkedArray, present: pa.ChunkedArray) -> pa.ChunkedAr
     return pc.equal(pc.utf8_lower(column), "true")
 
 
+def dates(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """A column of ISO dates and times without zone as timestamps; None where a value is none."""
+    present = column.drop_null()
+    return _dates(column, present) if len(present) else pc.cast(column, pa.timestamp("us"))
+
+
 def _dates(column: pa.ChunkedArray, present: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if not _all(present, _DATE):
         return None

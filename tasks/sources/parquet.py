@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +21,8 @@ ACCEPTED = "whole numbers, float, bool, string, date, timestamp"
 MAX_ROWS = 200_000_000
 
 _PANDAS_INDEX = "__index_level_"
+_BUFFER = 2**20
+"""Bytes of a column that are read at a time, where a file is read in pieces."""
 
 
 def parse(content: Content, columns: Columns) -> pa.Table:
@@ -77,31 +81,79 @@ def schema(content: Content) -> pa.Schema:
     return _open(content).schema_arrow
 
 
+def pieces(
+    file: BinaryIO, name: str, rows: int, choose: Callable[[list[str]], list[str]]
+) -> Iterator[pa.Table]:
+    """The rows of a Parquet file of any size in order, in tables of at most `rows` rows.
+
+    Args:
+        file: The file, which can seek.
+        name: The file, for messages.
+        rows: Of a table.
+        choose: Given the file's column names, the ones to read.
+
+    Returns:
+        Columns in the types that they are stored in.
+
+    Raises:
+        DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `parse`.
+    """
+    _check_marks(files.ends(file), name)
+    opened = _footer(file, name)
+    check_count(opened.metadata.num_columns, name)
+    _check_fields(opened, name)
+    if not opened.metadata.num_rows:
+        raise DataRejected(f"{name}: 0 rows", fix="give data with rows")
+    chosen = choose(opened.schema_arrow.names)
+    with _reading(name):
+        for batch in opened.iter_batches(batch_size=rows, columns=chosen):
+            table = pa.Table.from_batches([batch])
+            table.validate(full=True)
+            if len(table):
+                yield table
+
+
 def _open(content: Content) -> pq.ParquetFile:
-    if not content.data:
-        raise _unreadable(content.name, "it is empty (0 bytes)")
-    if not files.is_parquet(content.data):
-        files.refuse_foreign(content.data, content.name, "a Parquet file")
-        raise _unreadable(content.name, "the mark PAR1 is missing at its begin or end")
+    _check_marks(content.data, content.name)
+    return _footer(pa.BufferReader(content.data), content.name)
+
+
+def _check_marks(data: bytes, name: str) -> None:
+    """Refuses bytes, a file's first and last ones at least, that do not begin and end as Parquet does."""
+    if not data:
+        raise _unreadable(name, "it is empty (0 bytes)")
+    if not files.is_parquet(data):
+        files.refuse_foreign(data, name, "a Parquet file")
+        raise _unreadable(name, "the mark PAR1 is missing at its begin or end")
+
+
+def _footer(source: object, name: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(pa.BufferReader(content.data))
+        return pq.ParquetFile(source, buffer_size=_BUFFER)
     except (pa.ArrowMemoryError, MemoryError):
-        raise ResourceLimit(f"{content.name}: its footer claims more than fits into memory") from None
+        raise ResourceLimit(f"{name}: its footer claims more than fits into memory") from None
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(content.name, error) from None
+        raise _unreadable(name, error) from None
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Turns Arrow's failures to read rows into ours."""
+    try:
+        yield
+    except (pa.ArrowMemoryError, MemoryError):
+        raise ResourceLimit(f"{name}: does not fit into memory") from None
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _unreadable(name, error) from None
 
 
 def _read(content: Content) -> pa.Table:
     file = _open(content)
     _check_size(file.metadata, content.name)
     _check_fields(file, content.name)
-    try:
+    with _reading(content.name):
         table = file.read()
         table.validate(full=True)
-    except (pa.ArrowMemoryError, MemoryError):
-        raise ResourceLimit(f"{content.name}: does not fit into memory") from None
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _unreadable(content.name, error) from None
     if not table.num_rows:
         raise DataRejected(f"{content.name}: 0 rows", fix="give data with rows")
     return table.drop_columns([c for c in table.column_names if c.startswith(_PANDAS_INDEX)])

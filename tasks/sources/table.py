@@ -18,8 +18,8 @@ from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
 
 PARQUET = (".parquet", ".pq")
-_TABS = (".tsv", ".tab")
-_TEXT = (".csv", ".txt", *_TABS)
+TABS = (".tsv", ".tab")
+TEXT = (".csv", ".txt", *TABS)
 
 
 def contents(source: TableSource, project: Path) -> Iterator[Content]:
@@ -35,10 +35,10 @@ def contents(source: TableSource, project: Path) -> Iterator[Content]:
     place, name = files.locate(source.path, project), files.name_of(source.path)
     if not place.is_dir():
         # Packed data under an unpacked name is refused when it is parsed, so it stays as it is here.
-        packed = place.suffix.lower() not in (*_TEXT, *PARQUET)
+        packed = place.suffix.lower() not in (*TEXT, *PARQUET)
         yield Content("table", name, files.read(place, name, unpack=packed))
         return
-    if place.suffix.lower() in (*_TEXT, ".gz"):
+    if place.suffix.lower() in (*TEXT, ".gz"):
         raise UnsafeInput(
             f"{name}: got a folder; expected a file, as its name says", fix="name the file in it"
         )
@@ -107,9 +107,14 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _parse(part: Content, columns: Columns) -> pa.Table:
     """One file, as what its ending says it is; without a known ending, as what its bytes are."""
-    suffixes = [suffix.lower() for suffix in Path(part.name).suffixes]
-    ending = next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
-    if ending in PARQUET or (ending not in _TEXT and files.is_parquet(part.data)):
+    last = ending(part.name)
+    if last in PARQUET or (last not in TEXT and files.is_parquet(part.data)):
         return parquet.parse(part, columns)
-    text = delimited.parse(part.data, part.name, "\t" if ending in _TABS else ",")
+    text = delimited.parse(part.data, part.name, "\t" if last in TABS else ",")
     return infer.typed(text, columns, part.name)
+
+
+def ending(name: str) -> str:
+    """What the end of a file's name says about it, in small letters; gzip around it does not count."""
+    suffixes = [suffix.lower() for suffix in Path(name).suffixes]
+    return next((suffix for suffix in reversed(suffixes) if suffix != ".gz"), "")
