@@ -16,6 +16,7 @@ from typing import Literal
 from flows.servers import prefect_server
 from tasks import config
 from tasks.errors import ModelyardError
+from tasks.registry import postgres
 from tasks.wording import size
 
 State = Literal["ok", "warn", "broken"]
@@ -116,6 +117,9 @@ def _prefect(root: Path) -> tuple[State, str]:
     if url := prefect_server.configured_url():
         answers = prefect_server.healthy(url, patience=5)
         return ("ok" if answers else "broken"), f"{url} {'answers' if answers else 'does not answer'}"
+    if database := config.root_settings(root).prefect.database:
+        postgres.reach(database)
+        return "ok", f"{database} answers"
     home = root / ".state" / "prefect"
     if not (home / "prefect.db").exists():
         return "ok", "a server is started when it is needed; none was yet"

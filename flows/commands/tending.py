@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, validators
+from rich.console import Console
 from rich.markup import escape
 
 from flows import terminal
@@ -25,24 +27,38 @@ def ui(
     port
         Port of MLflow's pages; links in reports expect 5000.
     """
+    from flows.servers import credentials, standing  # noqa: PLC0415
     from flows.servers.mlflow_server import mlflow_server  # noqa: PLC0415
     from flows.servers.prefect_server import prefect_server  # noqa: PLC0415
     from tasks.registry import tracking  # noqa: PLC0415
 
     root, out = common.place, common.console()
+    place = credentials.place(root)
+    if (up := standing.read(root)) is not None:
+        urls = {name: each["url"] for name, each in up["services"].items() if each["url"]}
+        out.print("up already, and stays: `modelyard down` ends it", style="bold")
+        _tell(out, urls, place)
+        common.answer({**urls, "credentials": str(place)})
+        return
     uri = tracking.connect(root)
     with prefect_server(root) as server, mlflow_server(root, uri, port) as mlflow:
         prefect = server.wait().removesuffix("/api")
-        out.print(f"MLflow   {escape(mlflow)}", soft_wrap=True)
-        out.print(f"Prefect  {escape(prefect)}", soft_wrap=True)
+        _tell(out, {"mlflow": mlflow, "prefect": prefect}, place)
         out.print("Ctrl-C ends both", style="dim")
-        common.answer({"mlflow": mlflow, "prefect": prefect})
+        common.answer({"mlflow": mlflow, "prefect": prefect, "credentials": str(place)})
         sys.stdout.flush()
         try:
             while True:
                 time.sleep(3600)
         except KeyboardInterrupt:
             out.print("stopped")
+
+
+def _tell(out: Console, urls: dict[str, str], place: Path) -> None:
+    for name, title in (("mlflow", "MLflow"), ("prefect", "Prefect")):
+        if name in urls:
+            out.print(f"{title:<9}{escape(urls[name])}", soft_wrap=True)
+    out.print(f"sign in  with what stands in {escape(str(place))}: user and password", soft_wrap=True)
 
 
 def doctor(*, common: Common = DEFAULT) -> int:

@@ -76,10 +76,11 @@ def process(told: dict[str, Any]) -> Any:
 
 
 def created(pid: int) -> float | None:
-    """When a process was made, as its pid alone does not tell which it is; None if it is gone."""
+    """When a process was made, as its pid alone does not tell which it is; None if it has ended."""
     import psutil  # noqa: PLC0415
 
     try:
-        return float(psutil.Process(pid).create_time())
+        found = psutil.Process(pid)
+        return None if found.status() == psutil.STATUS_ZOMBIE else float(found.create_time())
     except psutil.Error:
         return None

@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from flows.servers import credentials
 from flows.servers.prefect_server import prefect_server
 
 
@@ -194,8 +196,15 @@ def test_ui_serves_both_and_ends_both(yard, trained) -> None:
         )
         try:
             pages = json.loads(process.stdout.readline())
-            assert pages == {"mlflow": f"http://127.0.0.1:{port}", "prefect": url.removesuffix("/api")}
-            with urllib.request.urlopen(pages["mlflow"]) as answer:
+            assert pages["prefect"] == url.removesuffix("/api")
+            assert pages["mlflow"] == f"http://127.0.0.1:{port}"
+            known = credentials.read(yard.root)
+            assert pages["credentials"] == str(credentials.place(yard.root))
+            assert known not in str(pages)
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                urllib.request.urlopen(pages["mlflow"])
+            request = urllib.request.Request(pages["mlflow"], headers=credentials.header(known))
+            with urllib.request.urlopen(request) as answer:
                 assert b"MLflow" in answer.read()
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=30) == 0
