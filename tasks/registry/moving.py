@@ -137,8 +137,13 @@ class Section:
         action: Action = "by hand" if self.ledger.entries else "begin"
         for alias in (CHAMPION, CHALLENGER):
             old, new = replayed.get(alias), self.aliases.get(alias)
-            if old != new:
+            if old != new or (alias == CHAMPION and new is not None and self._is_another(new)):
                 self._note(action, alias, old, new)
+
+    def _is_another(self, number: int) -> bool:
+        """Whether the number was given again: a model that is deleted and made anew begins with 1."""
+        held = self.ledger.champions()[-1]
+        return held.run_id != (self.entry(number).run_id or None)
 
     def _end(self, entry: Entry) -> None:
         """The champion says whether an interrupted move took place; the challenger follows it."""

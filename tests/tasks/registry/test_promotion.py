@@ -271,6 +271,7 @@ def test_a_crash_anywhere_is_settled_and_the_candidate_finished(
     assert registry.aliases == {"champion": 2, "challenger": 2}
     assert registry.entries[2].tags["modelyard.decision"] == "promoted"
     assert phases(tmp_path).count("done register") == 2
+    assert "found by hand" not in phases(tmp_path)
 
 
 def test_a_crash_says_what_it_left_until_it_is_settled(registry: Fake, tmp_path: Path) -> None:
@@ -399,6 +400,22 @@ def test_rollback_never_takes_another_version_with_the_same_number(registry: Fak
     registry.delete(2)
     with pytest.raises(RegistryConflict, match="no version 2"):
         promotion.rollback(URI, tmp_path, NAME, to=2)
+
+
+def test_a_champion_of_the_same_number_that_is_another_version_is_found(
+    registry: Fake, tmp_path: Path
+) -> None:
+    admit(tmp_path, registry.add(0.5), None)
+    registry.delete(1)
+    registry.add(0.1)
+    registry.aliases = {"champion": 1, "challenger": 1}
+
+    settle(tmp_path)
+
+    assert phases(tmp_path)[-1] == "found by hand"
+    assert book(tmp_path).champions()[-1].run_id == "run 2"
+    settle(tmp_path)
+    assert len(phases(tmp_path)) == 3
 
 
 def test_an_alias_that_does_not_stay_is_a_conflict(
