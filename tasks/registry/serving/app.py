@@ -55,6 +55,8 @@ def application(champion: Champion, say: Callable[[str], None], *, body_bytes: i
         else:
             work = pool.submit(_served(request).answer, body, request.headers.get("content-type", ""))
             answer = await _within(seconds, asyncio.wrap_future(work), say)
+            if answer.fault:
+                say(f"the model failed on a request: {answer.fault}")
         return Response(answer.text, answer.status, media_type=answer.media_type)
 
     for path, get in (("/ping", ping), ("/health", ping), ("/version", version), ("/status", status)):

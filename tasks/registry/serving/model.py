@@ -28,17 +28,27 @@ from tasks.records import ModelVersion
 from tasks.registry import backend, fetching, pack
 
 DECLARED, EXAMPLE = "MLmodel", "serving_input_example.json"
+FAILED = "unexpected error while evaluating the model"
+"""MLflow's words for an error that the model did not mean to raise."""
 LOADER = "mlflow.pyfunc.loaders.code_model"
 """What `MLmodel` calls its loader; it is never run here."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request is answered with."""
+    """What a request is answered with.
+
+    Attributes:
+        status: HTTP's.
+        text: The body.
+        media_type: What the body is.
+        fault: The error that the model itself failed with, which only the operator is told.
+    """
 
     status: int
     text: str
     media_type: str
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,12 @@ class Served:
     def answer(self, body: bytes, content_type: str) -> Answer:
         """Answers the body of a request to `/invocations`.
 
-        A refusal is MLflow's own, less the stack trace that MLflow would show to the caller.
+        A refusal is MLflow's own, less the stack trace that MLflow would show to the caller. MLflow's
+        parsers also stumble over some nonsense (a column named by a list, ten thousand brackets), which
+        its server calls its own fault, 500.
         """
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
+        from mlflow.protos.databricks_pb2 import BAD_REQUEST  # noqa: PLC0415
         from mlflow.pyfunc import scoring_server  # noqa: PLC0415
 
         schema = self.model.metadata.get_input_schema()
@@ -67,9 +80,17 @@ class Served:
         try:
             done = scoring_server.invocations(body, content_type, self.model, schema)
         except MlflowException as error:
-            error.json_kwargs.pop("stack_trace", None)
-            return Answer(error.get_http_status_code(), error.serialize_as_json(), "application/json")
+            return _refusal(error)
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+            reason = f"The request can't be read: {type(error).__name__}: {error}"
+            return _refusal(MlflowException(reason, error_code=BAD_REQUEST))
         return Answer(done.status, done.response, done.mimetype)
+
+
+def _refusal(error: Any) -> Answer:
+    trace = error.json_kwargs.pop("stack_trace", "").strip()
+    fault = trace.rpartition("\n")[2] if FAILED in error.message else ""
+    return Answer(error.get_http_status_code(), error.serialize_as_json(), "application/json", fault)
 
 
 def _for_csv(schema: Any) -> Any:

@@ -237,16 +237,23 @@ def test_the_scoring_server_parses_json_to_the_same_answers(
 @pytest.mark.skipif(
     not os.environ.get("MODELYARD_SLOW_TESTS"), reason="starts a server: 15 s; set MODELYARD_SLOW_TESTS=1"
 )
-def test_a_real_server_answers_the_same_numbers(tmp_path: Path, houses: pd.DataFrame) -> None:
-    path = table_model(tmp_path, houses)
-    expected = load(path).predict(houses[FEATURES][:4])
+def test_mlflows_own_server_answers_for_the_champion(
+    shelf: Any, tmp_path: Path, houses: pd.DataFrame
+) -> None:
+    from tasks.registry import fetching
+
+    shelf.promote(shelf.add(seed=1))
+    champion = fetching.champion(shelf.uri, "houses", tmp_path / "cache")
+    expected = scoring.load(champion.folder).predict(houses[FEATURES][:4]).values
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(path), "--env-manager", "local"]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/houses@champion"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     server = subprocess.Popen(
-        [*command, "-p", str(port)],
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
+        [*command, "--env-manager", "local", "-p", str(port)],
+        env={**os.environ, "PATH": path, "MLFLOW_TRACKING_URI": shelf.uri},
+        cwd=tmp_path,  # none of our code lies there; what answers is what the model carries
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

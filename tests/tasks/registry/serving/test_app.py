@@ -32,6 +32,8 @@ class Version:
         self.entered.set()
         if body == b"explode":
             raise ZeroDivisionError("a bug")
+        if body == b"fault":
+            return Answer(400, "no", "application/json", "ZeroDivisionError: in the model")
         if self.gate is not None:
             self.gate.wait(30)
         return Answer(200, f"{self.number} {len(body)} {content_type}", "application/json")
@@ -124,11 +126,14 @@ def test_a_fault_of_ours_is_one_line_for_the_operator_and_nothing_for_the_caller
     told: list[str] = []
     app = application(Champion(Version(1)), told.append)
 
-    answer = talk(app, lambda client: client.post("/invocations", content=b"explode"))
+    answers = [
+        talk(app, lambda client, body=body: client.post("/invocations", content=body))
+        for body in (b"fine", b"explode", b"fault")
+    ]
 
-    assert (answer.status_code, answer.text) == (500, "Internal Server Error")
-    assert len(told) == 1
-    assert "ZeroDivisionError: a bug" in told[0]
+    assert [answer.status_code for answer in answers] == [200, 500, 400]
+    assert not any("Zero" in answer.text for answer in answers)
+    assert [line.rpartition("Error: ")[2] for line in told] == ["a bug", "in the model"]
 
 
 def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

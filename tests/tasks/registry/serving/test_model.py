@@ -149,6 +149,33 @@ def test_the_answers_are_those_of_the_bundle(shelf: Any, place: Path, houses: pd
     assert json.loads(answer.text)["predictions"] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "body",
+    ['{"inputs":' + "[" * 100_000, '{"dataframe_split": {"columns": [[1]], "data": [[1]]}}', '{"inputs": 1}'],
+)
+def test_nonsense_is_the_callers_fault(body: str, shelf: Any, place: Path) -> None:
+    answer = load(shelf).answer(body.encode(), "application/json")
+
+    assert answer.status == 400
+    assert json.loads(answer.text)["error_code"] in ("BAD_REQUEST", "INVALID_PARAMETER_VALUE")
+    assert answer.fault == ""
+
+
+def test_a_fault_of_the_model_is_told_to_the_operator_alone(
+    shelf: Any, place: Path, houses: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.learning.scoring import Scorer
+
+    served = load(shelf)
+    monkeypatch.setattr(Scorer, "predict", lambda self, data: 1 / 0)
+    answer = served.answer(split(houses[:2]).encode(), "application/json")
+
+    assert answer.status == 400
+    assert answer.fault == "ZeroDivisionError: division by zero"
+    assert "division" not in answer.text
+    assert ".py" not in answer.text
+
+
 def test_no_code_of_the_version_is_run(shelf: Any, place: Path, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
     for path in [*place.rglob("*.py")]:
