@@ -16,6 +16,7 @@ from flows.commands.options import DEFAULT, Common
 
 if TYPE_CHECKING:
     from flows.operate.schedules import Row
+    from flows.servers.prefect_server import Server
 
 AHEAD = 3
 """Coming times that are shown."""
@@ -46,7 +47,7 @@ def schedule(
         retrain decides first whether there is a reason to; train always trains.
     """
     root, out = common.place, common.console()
-    with _server(root):
+    with _server(root) as server:
         from flows.operate import schedules as room  # noqa: PLC0415
 
         change = room.add(root, project, cron, timezone, name=name, flow=flow)
@@ -55,7 +56,7 @@ def schedule(
         out.print(f"before  {escape(_words(change.before))}", soft_wrap=True)
     for time in change.upcoming[:AHEAD]:
         out.print(f"next    {_moment(time)}")
-    _remind(common, [change.row])
+    _remind(common, server, [change.row])
     before = change.before.document if change.before else None
     times = [time.isoformat() for time in change.upcoming]
     common.answer(
@@ -107,7 +108,7 @@ def schedules(project: str | None = None, *, common: Common = DEFAULT) -> None:
         Only those of this one.
     """
     root, out = common.place, common.console()
-    with _server(root):
+    with _server(root) as server:
         from flows.operate import schedules as room  # noqa: PLC0415
 
         rows = [row for row in room.listing(root) if project in (None, row.project)]
@@ -124,19 +125,19 @@ def schedules(project: str | None = None, *, common: Common = DEFAULT) -> None:
         for row in rows
     ]
     out.print(terminal.table("", lines) if lines else "no schedule")
-    _remind(common, rows)
+    _remind(common, server, rows)
     common.answer({"schedules": [row.document for row in rows]})
 
 
 @contextmanager
-def _server(root: Path) -> Iterator[None]:
+def _server(root: Path) -> Iterator[Server]:
     """The Prefect server in whose database the schedules are, found or started."""
     from flows.operate import history  # noqa: PLC0415
     from flows.servers.prefect_server import connected, prefect_server  # noqa: PLC0415
 
     with prefect_server(root) as server, connected(server):
         history.hush()
-        yield
+        yield server
 
 
 def _words(row: Row) -> str:
@@ -155,7 +156,9 @@ def _next(row: Row) -> str:
     return "see the Prefect UI" if row.active else "paused"
 
 
-def _remind(common: Common, rows: list[Row]) -> None:
-    """Says what it takes for a schedule to fire; without that, nothing ever tells."""
-    if rows:
-        common.console().print("runs start while `modelyard up` is on", style="dim")
+def _remind(common: Common, server: Server, rows: list[Row]) -> None:
+    """Says what it takes for a schedule to fire, where that is not there; else nothing ever tells."""
+    if rows and server.temporary:
+        common.console().print("nothing starts until `modelyard up`", style="yellow")
+    elif rows and not server.managed:
+        common.console().print("runs start where a worker or `modelyard up` uses this server", style="dim")
