@@ -15,13 +15,12 @@ from uuid import UUID
 from prefect import Flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import CancelledRun
 from prefect.flow_engine import run_flow
-from prefect.states import Cancelled, Pending
+from prefect.states import Pending
 
 from flows import occupation
 from tasks.lease import Lease
-
-CANCELLED = "cancelled on request; nothing was registered, the last whole checkpoint is kept"
 
 
 def execute(
@@ -51,18 +50,11 @@ def execute(
         lease.note(flow_run_id=str(run.id))
         try:
             return dict(run_flow(flow, flow_run=run, parameters=words))
-        except KeyboardInterrupt:
-            _cancelled(run)
-            raise
+        except CancelledRun:
+            raise KeyboardInterrupt from None
         finally:
             with suppress(Exception):  # a server that is gone: the reconciler has the note
                 _settle(run, lease)
-
-
-def _cancelled(run: FlowRun) -> None:
-    """A run that a person stopped is cancelled; for Prefect any interruption is a crash."""
-    with suppress(Exception), get_client(sync_client=True) as client:
-        client.set_flow_run_state(run.id, Cancelled(message=CANCELLED), force=True)
 
 
 def _settle(run: FlowRun, lease: Lease) -> None:

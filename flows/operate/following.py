@@ -1,0 +1,143 @@
+"""A flow run that another process executes: asked for, followed line by line, and what came of it.
+
+Imports Prefect; only use it inside `prefect_server.connected`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId, LogFilterLevel
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelling
+
+from flows import past
+from tasks.errors import ModelyardError, RegistryConflict, by_code
+from tasks.registry import tracking
+
+POLL_SECONDS = 0.25
+PATIENCE = 20.0
+"""Seconds without anybody taking up the run, after which the waiting is explained; and how long a
+cancelled run is given to end."""
+
+
+def deployed(project: str) -> UUID | None:
+    """The deployment that retrains a project on the connected server, if there is one."""
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_deployment_by_name(f"retrain/{project}").id
+        except ObjectNotFound:
+            return None
+
+
+def submit(deployment: UUID, words: dict[str, Any]) -> FlowRun:
+    """Asks for a run of a deployment, now."""
+    with get_client(sync_client=True) as client:
+        return client.create_flow_run_from_deployment(deployment, parameters=words)
+
+
+def follow(flow_run_id: UUID, told: Callable[[str], None]) -> State[Any]:
+    """Passes on the run's log lines until it has ended; returns its last state.
+
+    Ctrl-C cancels the run and waits for its end; a second one leaves at once.
+
+    Args:
+        flow_run_id: The flow run.
+        told: Is called with each line.
+    """
+    with get_client(sync_client=True) as client:
+        lines = _Lines(client, flow_run_id, told)
+        try:
+            return _until_final(client, flow_run_id, lines, told)
+        except KeyboardInterrupt:
+            told("cancelling the run; Ctrl-C again leaves it")
+            client.set_flow_run_state(flow_run_id, Cancelling(message="cancelled by Ctrl-C"))
+            deadline = time.monotonic() + PATIENCE
+            while not _state(client, flow_run_id).is_final() and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+            raise
+
+
+def document(uri: str, project: str, flow_run_id: UUID, state: State[Any]) -> dict[str, Any]:
+    """What a run that ended has to say; the same that it would have said in this process.
+
+    Raises:
+        ModelyardError: The run failed; the error is the one that ended it.
+        KeyboardInterrupt: Somebody cancelled it.
+    """
+    if state.name == "Refused":
+        raise RegistryConflict(state.message or "another run is active", fix="wait for it, or cancel it")
+    if state.is_cancelled():
+        raise KeyboardInterrupt
+    run = _logged(uri, project, flow_run_id)
+    if state.is_completed() and run is not None:
+        found = past.read(uri, run["run_id"], "summary.json")
+        if isinstance(found, dict):
+            return found
+    tags = {} if run is None else run["tags"]
+    what = tags.get("error.message") or state.message or state.name
+    raise by_code(tags.get("error.code"))(str(what), fix="")
+
+
+def _until_final(
+    client: SyncPrefectClient, flow_run_id: UUID, lines: _Lines, told: Callable[[str], None]
+) -> State[Any]:
+    began, patient = time.monotonic(), True
+    while not (state := _state(client, flow_run_id)).is_final():
+        lines.read()
+        if patient and state.is_scheduled() and time.monotonic() - began > PATIENCE:
+            told("nobody has taken up the run yet: another run may be active, or `modelyard up` is not up")
+            patient = False
+        time.sleep(POLL_SECONDS)
+    lines.read()
+    return state
+
+
+def _state(client: SyncPrefectClient, flow_run_id: UUID) -> State[Any]:
+    state = client.read_flow_run(flow_run_id).state
+    if state is None:
+        raise ModelyardError(f"flow run {flow_run_id} has no state")
+    return state
+
+
+class _Lines:
+    """The log lines of a run, each read once."""
+
+    def __init__(self, client: SyncPrefectClient, flow_run_id: UUID, told: Callable[[str], None]) -> None:
+        self._client = client
+        self._filter = LogFilter(
+            flow_run_id=LogFilterFlowRunId(any_=[flow_run_id]), level=LogFilterLevel(ge_=logging.INFO)
+        )
+        self._told = told
+        self._known: set[UUID] = set()
+
+    def read(self) -> None:
+        # By id and not by offset: lines arrive in batches, out of order across loggers.
+        offset = max(0, len(self._known) - 200)
+        for line in self._client.read_logs(self._filter, limit=200, offset=offset):
+            if line.id not in self._known:
+                self._known.add(line.id)
+                self._told(line.message)
+
+
+def _logged(uri: str, project: str, flow_run_id: UUID) -> dict[str, Any] | None:
+    """The MLflow run of a flow run."""
+    for run in tracking.recent_runs(uri, project, 50):
+        if run["tags"].get("prefect.flow_run_id") == str(flow_run_id):
+            return run
+    return None
+
+
+def is_served(root: Path) -> bool:
+    """Whether a dispatcher of this root is at work."""
+    from flows import occupation  # noqa: PLC0415
+    from tasks import lease  # noqa: PLC0415
+
+    return lease.is_held(occupation.slot(root, "dispatcher"))
