@@ -1,16 +1,16 @@
 """What a training run leaves behind besides its model: an MLflow run, Prefect artifacts, a report.
 
 `training` opens the books and closes them whatever happens; `Books.do` runs one step and enters its
-record. The flow itself holds nothing but the order of the steps.
+record. The flow itself holds nothing but the order of the steps. What only a training needs (torch,
+the report) is imported when it begins: a run that decides against one is over within seconds.
 """
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,21 +19,20 @@ from prefect import Task
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows import audience, outcome, provenance, rehearsal
+from flows import audience, occupation, outcome, past, provenance
+from flows.books import decision, entries
+from flows.occupation import Policy
 from flows.roots import find_root
 from tasks import config as configuration
 from tasks import store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
-from tasks.learning import devices
-from tasks.learning import training as loop
-from tasks.records import ModelVersion, RunRef, SplitRecord, to_json
-from tasks.registry import tracking
-from tasks.reports import report
+from tasks.lease import Lease
+from tasks.records import DecideRecord, ModelVersion, RunRef
+from tasks.registry import tracking, unfinished
 
 R = TypeVar("R")
 
-REPORTS_KEPT = 20
 TAG_LIMIT = 4000
 """Characters of a tag; MLflow refuses more than 5000."""
 
@@ -41,13 +40,13 @@ TAG_LIMIT = 4000
 class Books:
     """One training run's state while it goes on."""
 
-    def __init__(self, project: Project, root: Path, run: RunRef, device: str) -> None:
+    def __init__(self, project: Project, root: Path, run: RunRef) -> None:
         self.project = project
         self.root = root
         self.run = run
-        self.device = device
         self.began = time.monotonic()
         self.records: dict[str, Any] = {}
+        self.step = ""
 
     @property
     def config(self) -> Config:
@@ -72,21 +71,35 @@ class Books:
 
     def do(self, step: Task[..., R], *args: Any, **kwargs: Any) -> R:
         """Runs one step, tells the audience and enters the record."""
-        name = step.name
+        name = self.step = step.name
         audience.present().begin(name)
         try:
-            record: R = step(*args, **kwargs)
+            with _listening(name):
+                record: R = step(*args, **kwargs)
         except BaseException:
             audience.present().failed(name)
             raise
         self.records[name] = record
         audience.present().end(record)
-        _enter(self.run, name, record)
-        self._log_json("record.json", record, name)
-        if isinstance(record, SplitRecord):
-            source = getattr(self.config.source, "path", self.config.source.kind)
-            tracking.log_data(self.run, self.config.name, source, self.records["validate"], record)
+        entries.enter(self.run, name, record)
+        self._mark(name, record)
         return record
+
+    def _mark(self, name: str, record: Any) -> None:
+        """What this run needs to be known by once a step is done."""
+        if name == "decide":
+            tracking.set_tags(self.run, decision.answer(record))
+        if name == "validate":
+            tracking.set_tags(self.run, decision.marks(self.project, record.fingerprint, self.decided))
+        if name == "split":
+            entries.log_rows(self.run, self.config, self.records["validate"], record)
+        if name == "evaluate":
+            tracking.set_tags(self.run, {past.SEEN: self.champion.version if self.champion else "none"})
+
+    @property
+    def decided(self) -> DecideRecord | None:
+        """What was decided before; None where nothing was to be decided."""
+        return self.records.get("decide")
 
     @cached_property
     def champion(self) -> ModelVersion | None:
@@ -94,8 +107,14 @@ class Books:
         cache = self.root / ".state" / "models"
         return tracking.champion(self.run.uri, self.config.register_as.name, cache)
 
+    def deciding(self, *, force: bool) -> dict[str, Any]:
+        """What `decide` is told."""
+        return decision.question(self.project, self.root, self.run, force=force)
+
     def fitting(self) -> dict[str, Any]:
         """What `fit` is told besides the records; a bar that can't be judged is refused before it."""
+        from flows.books import rehearsal  # noqa: PLC0415
+
         c = self.config
         rehearsal.check_slices(c, self.records["clean"])
         return {
@@ -147,44 +166,42 @@ class Books:
             **provenance.git_state(self.root),
         }
 
-    def links(self) -> dict[str, str]:
+    def links(self, *, report: bool = True) -> dict[str, str]:
         """Pages of this run, by what they show."""
+        pages = {"Report": provenance.run_page(self.run, "report.html")} if report else {}
         return {
             "MLflow run": provenance.run_page(self.run),
-            "Report": provenance.run_page(self.run, "report.html"),
+            **pages,
             "Prefect flow run": provenance.flow_page(flow_run.api_url, str(flow_run.id)),
         }
 
     def write_report(self, *reasons: str) -> Path:
         """The report as far as the run came, beside the project's data and in MLflow."""
-        names = {"validated": "validate", "cleaned": "clean", "parts": "split", "fitted": "fit"}
-        names |= {"evaluated": "evaluate", "registered": "register"}
-        home = self.work / "reports" / f"{self.run.run_id[:12]}.html"
-        path = report.write(
-            home,
-            config=self.config,
-            links=self.links(),
-            environment=provenance.environment(self.device),
-            reasons=reasons,
-            **{key: self.records.get(step) for key, step in names.items()},
-        )
-        with tempfile.TemporaryDirectory() as place:
-            tracking.log_artifact(self.run, Path(shutil.copy(path, Path(place) / "report.html")))
-        _forget_oldest(home.parent)
-        return path
+        from flows.books import reporting  # noqa: PLC0415
+
+        environment = provenance.environment(_device(self.config))
+        return reporting.write(self.project, self.run, self.records, self.links(), environment, reasons)
 
     def close(self) -> dict[str, Any]:
         """Writes the report and the summary of a run that came to its end; returns the summary."""
         path = self.write_report()
-        document = outcome.document(self.config, *self.records.values()) | {
+        steps = [record for name, record in self.records.items() if name != "decide"]
+        return self._sum_up(outcome.document(self.config, self.decided, *steps) | {"report": str(path)})
+
+    def skip(self) -> dict[str, Any]:
+        """Writes the summary of a run that decided against training; returns it."""
+        assert self.decided is not None
+        return self._sum_up(outcome.skipped(self.config, self.decided) | {"report": None})
+
+    def _sum_up(self, document: dict[str, Any]) -> dict[str, Any]:
+        document |= {
             "run_id": self.run.run_id,
             "flow_run_id": str(flow_run.id or ""),
-            "report": str(path),
-            "links": self.links(),
+            "links": self.links(report=document["report"] is not None),
             "seconds": round(time.monotonic() - self.began, 3),
         }
-        self._log_json("summary.json", document)
-        tags = {"modelyard.outcome": document["outcome"]}
+        entries.log_json(self.run, "summary.json", document)
+        tags = {past.OUTCOME: document["outcome"]}
         tags["modelyard.reasons"] = "; ".join(document["reasons"])[:TAG_LIMIT]
         tracking.set_tags(self.run, tags)
         return document
@@ -195,37 +212,61 @@ class Books:
         tags = {"error.code": code, "error.message": str(error)[:TAG_LIMIT], "modelyard.outcome": "failed"}
         tracking.set_tags(self.run, tags)
         refused = self.work / "refused"
-        if "validate" not in self.records and refused.is_dir():
+        if self.step == "validate" and refused.is_dir():
             for path in sorted(refused.glob("*.*")):
                 tracking.log_artifact(self.run, path, "refused")
         self.write_report(f"failed: {error}")
 
-    def _log_json(self, name: str, value: Any, folder: str = "") -> None:
-        with tempfile.TemporaryDirectory() as place:
-            path = store.write_json(Path(place) / name, outcome.finite(to_json(value)))
-            tracking.log_artifact(self.run, path, folder)
-
 
 @contextmanager
 def training(
-    project: str, root: str | None, source: str | None, settings: list[str] | None
+    project: str,
+    root: str | None,
+    source: str | None,
+    settings: list[str] | None,
+    *,
+    retraining: bool = False,
+    if_running: Policy = "wait",
 ) -> Iterator[Books]:
     """Opens the books of one run; whatever ends the block is what they say in the end.
 
+    Args:
+        project: Folder name below `data/`.
+        root: The checkout; found like the command line finds it when absent.
+        source: Data that replaces the project's own.
+        settings: Assignments `dotted.key=value`.
+        retraining: Whether a decision comes first; only after it is the device looked for.
+        if_running: What happens if another run of the project goes on.
+
     Raises:
         ConfigError: The configuration is wrong or its device is not there; no run was begun.
+        RegistryConflict: Another run of the project goes on, and the policy is to refuse.
         Unavailable: The MLflow store can't be reached.
     """
     place = find_root(root)
     path = Path(source).resolve() if source else None
-    loaded = configuration.load(place, project, source=path, settings=tuple(settings or ()))
-    device = devices.resolve_device(loaded.config.fit.device)
-    books = Books(loaded, place, _begin(loaded, place), device)
+    loaded = configuration.load(
+        place, project, source=path, settings=tuple(settings or ()), retraining=retraining
+    )
+    if not retraining:
+        _device(loaded.config)
+    who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
+    with (
+        occupation.run(place, project=project, **who) as held,
+        occupation.project(place, project, if_running, get_run_logger().info, **who),
+    ):
+        books = Books(loaded, place, _begin(loaded, place, held))
+        with _ending(books, held):
+            yield books
+
+
+@contextmanager
+def _ending(books: Books, held: Lease) -> Iterator[None]:
+    """Whatever ends the block is what the books say in the end."""
     audience.present().started(books.run, str(flow_run.id or ""))
     status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
     try:
-        with loop.watching(audience.present().epoch):
-            yield books
+        yield
         status = "FINISHED"
     except Exception as error:
         with _reporting():
@@ -238,61 +279,42 @@ def training(
         raise
     finally:
         tracking.finish_run(books.run, status)
+        held.note(mlflow_ended=True)
 
 
-def _forget_oldest(folder: Path) -> None:
-    """MLflow keeps every report; beside the data the latest are enough."""
-    reports = sorted(folder.glob("*.html"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in reports[REPORTS_KEPT:]:
-        path.unlink(missing_ok=True)
+def _device(config: Config) -> str:
+    from tasks.learning import devices  # noqa: PLC0415
+
+    return devices.resolve_device(config.fit.device)
 
 
-def _begin(project: Project, root: Path) -> RunRef:
+def _listening(step: str) -> AbstractContextManager[None]:
+    """Lets the audience hear of each epoch, in the step that has any."""
+    if step != "fit":
+        return nullcontext()
+    from tasks.learning import training as loop  # noqa: PLC0415
+
+    return loop.watching(audience.present().epoch)
+
+
+def _begin(project: Project, root: Path, held: Lease) -> RunRef:
     page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
     tags = {
         "mlflow.note.content": f"[Prefect flow run]({page})",
         "mlflow.runName": f"{project.config.name} {str(flow_run.id)[:8]}",
         "prefect.flow_run_id": str(flow_run.id or ""),
         "prefect.flow_run": page,
+        unfinished.LEASE: held.path.name,
+        unfinished.HOST: str(held.facts["host"]),
         **provenance.git_state(root),
     }
     run = tracking.start_run(tracking.connect(root), project.config.name, root, tags=tags)
+    held.note(mlflow_run_id=run.run_id)
     tracking.log_params(run, project.config.model_dump(mode="json", by_alias=True))
     with tempfile.TemporaryDirectory() as place:
         text = configuration.as_yaml(project.config)
         tracking.log_artifact(run, store.write_text(Path(place) / "config.yaml", text))
     return run
-
-
-def _enter(run: RunRef, name: str, record: Any) -> None:
-    """A step's numbers as metrics and its files as artifacts."""
-    metrics = {f"{name}.seconds": float(record.step.seconds)}
-    if name == "evaluate":
-        for score in record.scores:
-            pairs = {**score.metrics, f"{record.metric}.low": score.low, f"{record.metric}.high": score.high}
-            metrics |= {f"{score.name}.{metric}": float(value) for metric, value in pairs.items()}
-    for field in ("read", "kept", "dropped", "quarantined", "train", "validation", "test", "parameters"):
-        if isinstance(value := getattr(record, field, None), int):
-            metrics[f"{name}.{field}"] = float(value)
-    tracking.log_metrics(run, metrics)
-    if name == "fit" and record.step.status == "reused":  # a loop that runs logs its epochs itself
-        tracking.log_epochs(run, record.history)
-    for path in _files(name, getattr(record, "folder", None)):
-        tracking.log_artifact(run, path, f"{name}/docs" if path.name == "docs" else name)
-
-
-def _files(name: str, folder: Path | None) -> list[Path]:
-    """What a person may want to open: no row of the data but the quarantined ones."""
-    wanted = {
-        "validate": ("result.json", "report.html", "quarantine.csv", "docs"),
-        "clean": ("quarantine.csv",),
-        "split": ("parts.parquet",),
-        "fit": ("manifest.json",),
-        "evaluate": ("predictions.parquet",),
-    }
-    if folder is None:
-        return []
-    return [path for file in wanted.get(name, ()) if (path := folder / file).exists()]
 
 
 @contextmanager

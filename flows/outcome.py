@@ -9,6 +9,7 @@ from typing import Any
 from tasks.config import Config
 from tasks.records import (
     CleanRecord,
+    DecideRecord,
     EvaluateRecord,
     FitRecord,
     ModelVersion,
@@ -25,6 +26,7 @@ WORDS = {"better": "better", "worse": "worse", "indistinguishable": "≈ the sam
 
 def document(
     config: Config,
+    decided: DecideRecord | None,
     validated: ValidateRecord,
     cleaned: CleanRecord,
     parts: SplitRecord,
@@ -32,10 +34,12 @@ def document(
     evaluated: EvaluateRecord,
     registered: RegisterRecord,
 ) -> dict[str, Any]:
-    """The run as plain JSON data; the caller adds ids, links and the time taken.
+    """A training as plain JSON data; the caller adds ids, links and the time taken.
 
-    Numbers that are not finite become None, since JSON has no word for them.
+    Numbers that are not finite become None, since JSON has no word for them. `decision` is there where
+    something was to be decided.
     """
+    steps = (validated, cleaned, parts, fitted, evaluated, registered)
     made: dict[str, Any] = finite(
         {
             "project": config.name,
@@ -64,10 +68,46 @@ def document(
             "verdicts": to_json(evaluated.verdicts),
             "gate": to_json(evaluated.gate),
             "warnings": _warnings(validated, parts, fitted, evaluated),
-            "steps": to_json([r.step for r in (validated, cleaned, parts, fitted, evaluated, registered)]),
+            "steps": to_json([r.step for r in ((decided, *steps) if decided else steps)]),
+            **({"decision": _decision(decided)} if decided else {}),
         }
     )
     return made
+
+
+def skipped(config: Config, decided: DecideRecord) -> dict[str, Any]:
+    """A run that decided against training, with the keys of one that trained: no row was read."""
+    made: dict[str, Any] = finite(
+        {
+            "project": config.name,
+            "outcome": "skipped",
+            "reasons": list(decided.reasons),
+            "device": None,
+            "model": None,
+            "data": {
+                "fingerprint": decided.fingerprint,
+                "rows": {"read": 0, "kept": 0, "dropped": 0, "quarantined": 0},
+            },
+            "split": {"hash": None, "train": 0, "validation": 0, "test": 0},
+            "metric": config.evaluate.metric,
+            "higher_is_better": config.higher_is_better,
+            "scores": [],
+            "verdicts": [],
+            "gate": [],
+            "warnings": list(decided.warnings),
+            "steps": to_json([decided.step]),
+            "decision": _decision(decided),
+        }
+    )
+    return made
+
+
+def _decision(decided: DecideRecord) -> dict[str, Any]:
+    facts: dict[str, Any] = to_json(decided)
+    facts.pop("step")
+    if facts["champion"] is not None:
+        facts["champion"] = {key: facts["champion"][key] for key in ("name", "version", "created")}
+    return facts
 
 
 def finite(value: Any) -> Any:
@@ -110,6 +150,24 @@ def markdown(summary: dict[str, Any], links: dict[str, str]) -> str:
     lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
     lines += ["", *(f"- [{name}]({link})" for name, link in links.items())]
     return "\n".join(lines)
+
+
+def decision(summary: dict[str, Any]) -> str:
+    """What was decided before training, and why, for Prefect's artifact page."""
+    made = summary["decision"]
+    lines = [f"# {summary['project']}: {'train' if made['train'] else 'skip'}", ""]
+    lines += [f"- {reason}" for reason in made["reasons"]]
+    lines += [f"- not measured, or only in part: {warning}" for warning in made["warnings"]]
+    if made["drift"] is not None:
+        lines += ["", "| column | PSI | by chance |", "| --- | --- | --- |"]
+        shifts = made["drift"]["columns"]
+        lines += [f"| {_cell(s['column'])} | {number(s['psi'])} | {number(s['chance'])} |" for s in shifts]
+    lines += ["", *(f"- [{name}]({link})" for name, link in summary["links"].items())]
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def describe_model(model: dict[str, Any]) -> str:

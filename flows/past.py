@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tasks import config
 from tasks.errors import ConfigError, did_you_mean, quoted
+from tasks.records import Training
 from tasks.registry import backend, tracking
+
+FINGERPRINT, SETTINGS, CODE = "modelyard.fingerprint", "modelyard.settings", "modelyard.code"
+SEEN, FRESH, INPUTS = "modelyard.seen_champion", "modelyard.fresh", "modelyard.inputs"
+"""Tags of a training by which a later decision knows what it was made of and held against."""
+
+OUTCOME = "modelyard.outcome"
 
 SEARCHED = 1000
 """Latest runs of each project among which a prefix is looked for."""
@@ -54,6 +62,37 @@ def read(uri: str, run_id: str, name: str) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
+def last_training(uri: str, project: str) -> Training | None:
+    """The project's latest training that came to its end; None before the first.
+
+    A rejected one counts. One that failed or was killed does not, nor does a run that decided against
+    training.
+    """
+    wanted = f"attributes.status = 'FINISHED' AND tags.`{SETTINGS}` LIKE '_%' AND tags.`{OUTCOME}` LIKE '_%'"
+    with backend.reaching(uri):
+        client = backend.client(uri)
+        experiment = client.get_experiment_by_name(project)
+        if experiment is None:
+            return None
+        order = ["attributes.start_time DESC"]
+        found = client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=order)
+    return _training(found[0]) if found else None
+
+
+def _training(run: Any) -> Training:
+    tags, seen = run.data.tags, run.data.tags.get(SEEN, "")
+    return Training(
+        run_id=run.info.run_id,
+        outcome=tags[OUTCOME],
+        ended=datetime.fromtimestamp(run.info.end_time / 1000, UTC).isoformat(timespec="seconds"),
+        fingerprint=tags[FINGERPRINT],
+        settings=tags[SETTINGS],
+        code=tags.get(CODE, ""),
+        seen=int(seen) if seen.isdecimal() else None,
+        fresh=tags.get(FRESH),
+    )
+
+
 def ladder(runs: list[dict[str, Any]], versions: dict[str, Any], metric: str) -> list[dict[str, Any]]:
     """One line a run for comparison: when, how it ended, its version, and each rung's metric.
 
@@ -75,7 +114,7 @@ def ladder(runs: list[dict[str, Any]], versions: dict[str, Any], metric: str) ->
                 "run_id": run["run_id"],
                 "started": run["started"],
                 "status": run["status"],
-                "outcome": run["tags"].get("modelyard.outcome", ""),
+                "outcome": run["tags"].get(OUTCOME, ""),
                 "reasons": run["tags"].get("modelyard.reasons", ""),
                 "version": made.version if made else None,
                 "aliases": list(made.aliases) if made else [],

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks import store
-from tasks.config import Config
+from tasks.checks import suite
+from tasks.config import Config, Project
 from tasks.records import RunRef
 
 MLFLOW_PAGES = "http://127.0.0.1:5000"
@@ -49,20 +50,41 @@ def environment(device: str) -> dict[str, str]:
 def inputs_digest(config: Config, fingerprint: str) -> str:
     """Digest of everything that makes a model; the same inputs never make a second version.
 
-    Where a model is registered, and on which device it is trained, is no part of what it is.
+    Where a model is registered, on which device it is trained, and when it is trained again, is no part
+    of what it is.
     """
-    settings: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
-    settings.pop("register")
-    settings["source"].pop("path", None)  # the fingerprint knows the content, wherever it lies
-    settings["fit"].pop("device")
     return store.digest(
         {
             "fingerprint": fingerprint,
-            "config": settings,
+            "config": _making(config),
             "code": store.code_digest(),
             "libraries": store.library_versions(),
         }
     )
+
+
+def settings_digest(project: Project) -> str:
+    """Digest of what a person can set and that makes a model or judges it, the suite's file included.
+
+    Raises:
+        ConfigError: The suite is missing or wrong.
+    """
+    asked = suite.load(project.folder / project.config.validation.suite)
+    return store.digest({"config": _making(project.config), "suite": asked.digest})
+
+
+def code_digest() -> str:
+    """Digest of the library's own source and of the versions of what computes."""
+    return store.digest({"code": store.code_digest(), "libraries": store.library_versions()})
+
+
+def _making(config: Config) -> dict[str, Any]:
+    settings: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
+    settings.pop("register")
+    settings.pop("retrain")
+    settings["source"].pop("path", None)  # the fingerprint knows the content, wherever it lies
+    settings["fit"].pop("device")
+    return settings
 
 
 def run_page(run: RunRef, artifact: str = "") -> str:

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from flows import outcome
 from flows.audience import Audience
-from tasks.records import CleanRecord, Epoch, EvaluateRecord, FitRecord, RegisterRecord, RunRef
+from tasks.records import CleanRecord, DecideRecord, Epoch, EvaluateRecord, FitRecord, RegisterRecord, RunRef
 
-STEPS = ("validate", "clean", "split", "fit", "evaluate", "register")
+STEPS = ("decide", "validate", "clean", "split", "fit", "evaluate", "register")
 PIPE_WIDTH = 120
 COLOURS = {"better": "green", "worse": "red", "registered": "green", "rejected": "yellow", "skipped": "cyan"}
 
@@ -58,19 +58,15 @@ class Watcher(Audience):
         """Moves the bar."""
         if self._bar is None or self._task is None:
             return
-        text = f"fit  epoch {epoch.epoch}/{total}  loss {epoch.validation_loss:.4f}"
+        text = f"fit  {progress(epoch, total)}"
         self._bar.update(self._task, total=total, completed=epoch.epoch, description=text)
 
     def end(self, record: Any) -> None:
         """Prints the step's line: tick, name, seconds, what matters."""
         self._stop()
-        step = record.step
-        how = f"{step.seconds:6.1f} s" if step.status == "ran" else "  reused"
-        self.out.print(f"[green]✓[/] {step.name:<9}{how}  {escape(facts(record))}", soft_wrap=True)
-        for warning in getattr(record, "warnings", ()):
+        self.out.print(f"[green]✓[/] {escape(line(record))}", soft_wrap=True)
+        for warning in warnings(record):
             self.out.print(f"  [yellow]![/] {escape(warning)}", soft_wrap=True)
-        for finding in getattr(record, "findings", ()):
-            self.out.print(f"  [yellow]![/] {escape(finding.message)}", soft_wrap=True)
 
     def failed(self, step: str) -> None:
         """Prints the cross; the error itself is printed once, at the end."""
@@ -93,10 +89,31 @@ class Watcher(Audience):
         self._bar = self._task = None
 
 
+def line(record: Any) -> str:
+    """A step that ended: its name, how long it took, and what matters about it."""
+    step = record.step
+    how = f"{step.seconds:6.1f} s" if step.status == "ran" else "  reused"
+    return f"{step.name:<9}{how}  {facts(record)}"
+
+
+def warnings(record: Any) -> list[str]:
+    """What a step wants to be known, besides its line."""
+    return [*getattr(record, "warnings", ()), *(f.message for f in getattr(record, "findings", ()))]
+
+
+def progress(epoch: Epoch, total: int) -> str:
+    """How far a training is."""
+    return f"epoch {epoch.epoch}/{total}  loss {epoch.validation_loss:.4f}"
+
+
 def facts(record: Any) -> str:
     """What a step's line says about its record."""
     describe = _FACTS.get(record.step.name)
     return describe(record) if describe else ""
+
+
+def _decide_facts(record: DecideRecord) -> str:
+    return f"{'train' if record.train else 'skip'}: {'; '.join(record.reasons)}"
 
 
 def _clean_facts(record: CleanRecord) -> str:
@@ -122,6 +139,7 @@ def _register_facts(record: RegisterRecord) -> str:
 
 
 _FACTS: dict[str, Callable[[Any], str]] = {
+    "decide": _decide_facts,
     "validate": lambda r: (
         f"{r.read:,} rows read, {r.quarantined:,} quarantined, {r.expectations} expectations"
     ),
@@ -134,21 +152,18 @@ _FACTS: dict[str, Callable[[Any], str]] = {
 
 
 def show_summary(out: Console, summary: dict[str, Any]) -> None:
-    """The ladder, the reasons, the model, the report and what to do next."""
-    test = f"{summary['split']['test']:,} test rows"
+    """The ladder, the reasons, the model, the report and what to do next; as far as there is any."""
     out.print()
-    out.print(
-        table(
-            f"{summary['project']}: {summary['metric']} on {test}",
-            outcome.ladder(summary["scores"], summary["verdicts"]),
-        )
-    )
+    if summary["scores"]:
+        title = f"{summary['project']}: {summary['metric']} on {summary['split']['test']:,} test rows"
+        out.print(table(title, outcome.ladder(summary["scores"], summary["verdicts"])))
     word = summary["outcome"]
     model = f"  {outcome.describe_model(summary['model'])}" if summary["model"] else ""
     out.print(f"[bold {COLOURS.get(word, 'white')}]{word}[/]{escape(model)}", soft_wrap=True)
     for reason in summary["reasons"]:
         out.print(f"  {escape(reason)}", soft_wrap=True)
-    out.print(f"report  {escape(summary['report'])}", soft_wrap=True)
+    if summary["report"]:
+        out.print(f"report  {escape(summary['report'])}", soft_wrap=True)
     out.print(f"run     {summary['run_id']}   {summary['seconds']:.1f} s", soft_wrap=True)
     out.print("next    modelyard ui     opens the pages of MLflow and Prefect", soft_wrap=True)
 

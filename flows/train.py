@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -22,6 +22,7 @@ def train(
     root: str | None = None,
     source: str | None = None,
     settings: list[str] | None = None,
+    if_running: Literal["wait", "cancel", "refuse"] = "wait",
 ) -> State[dict[str, Any]]:
     """Turns a project's data into a registered model, or says why not.
 
@@ -30,6 +31,7 @@ def train(
         root: The checkout; found like the command line finds it when absent.
         source: Data that replaces the project's own.
         settings: Assignments `dotted.key=value` over `project.yaml`.
+        if_running: What happens when a run of the project is active.
 
     Returns:
         The run as the JSON document that `modelyard train --json` prints.
@@ -37,13 +39,21 @@ def train(
     Raises:
         ModelyardError: Any failure that was foreseen; the MLflow run says FAILED and why.
     """
-    with bookkeeping.training(project, root, source, settings) as books:
-        c, do, work = books.config, books.do, books.work
-        raw = do(validate, c.source, c.validation, c.target, c.task, c.columns, books.folder, work)
-        rows = do(clean, raw, c.clean, c.target, c.validation.quarantine, work)
-        parts = do(split, rows, c.split, c.target, c.task, c.seed, work, c.columns.drop)
-        fitted = do(fit, raw, rows, parts, **books.fitting(), work=work, run=books.run)
-        judged = do(evaluate, raw, rows, parts, fitted, **books.judging(), work=work)
-        do(register, books.run, raw, rows, parts, fitted, judged, **books.registering(), root=books.root)
-        document = books.close()
+    try:
+        with bookkeeping.training(project, root, source, settings, if_running=if_running) as books:
+            document = in_order(books)
+    except KeyboardInterrupt:
+        return pages.cancelled()
     return pages.publish(document)
+
+
+def in_order(books: bookkeeping.Books) -> dict[str, Any]:
+    """Runs the six steps, each on what the ones before it returned; returns the run's document."""
+    c, do, work = books.config, books.do, books.work
+    raw = do(validate, c.source, c.validation, c.target, c.task, c.columns, books.folder, work)
+    rows = do(clean, raw, c.clean, c.target, c.validation.quarantine, work)
+    parts = do(split, rows, c.split, c.target, c.task, c.seed, work, c.columns.drop)
+    fitted = do(fit, raw, rows, parts, **books.fitting(), work=work, run=books.run)
+    judged = do(evaluate, raw, rows, parts, fitted, **books.judging(), work=work)
+    do(register, books.run, raw, rows, parts, fitted, judged, **books.registering(), root=books.root)
+    return books.close()

@@ -46,7 +46,7 @@ def check(
 
 def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
     """Runs the steps before training as plain functions: no server, no MLflow."""
-    from flows import rehearsal  # noqa: PLC0415
+    from flows.books import rehearsal  # noqa: PLC0415
     from tasks.clean import clean  # noqa: PLC0415
     from tasks.learning.devices import resolve_device  # noqa: PLC0415
     from tasks.split import split  # noqa: PLC0415

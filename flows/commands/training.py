@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -22,6 +22,7 @@ def train(
     source: Path | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     fail_on_reject: Annotated[bool, Parameter(negative="")] = False,
+    if_running: Literal["wait", "cancel", "refuse"] = "refuse",
     common: Common = DEFAULT,
 ) -> int:
     """Train, judge and register a project's model.
@@ -36,21 +37,51 @@ def train(
         Setting that replaces the project's own, as dotted.key=value; may be repeated.
     fail_on_reject
         Exit with 4 when the gate rejects the candidate.
+    if_running
+        While another run of the project goes on: wait for it, cancel it, or refuse this one.
     """
-    from flows.servers.prefect_server import connected, prefect_server  # noqa: PLC0415
     from tasks import config  # noqa: PLC0415
 
     root, settings = common.place, list(set_ or ())
     config.load(root, project, source=source, settings=tuple(settings))  # fails before anything starts
-    out, began = common.console(), time.monotonic()
+    place = str(source.resolve()) if source else None
+    words = {
+        "project": project,
+        "root": str(root),
+        "source": place,
+        "settings": settings,
+        "if_running": if_running,
+    }
+    return tell(common, run_here(common, "train", words), fail_on_reject=fail_on_reject)
+
+
+def run_here(common: Common, flow: str, words: dict[str, Any]) -> dict[str, Any]:
+    """Runs a flow in this process, on the Prefect server that is found or started.
+
+    Args:
+        common: Options of the command.
+        flow: `train` or `retrain`.
+        words: Its parameters.
+
+    Returns:
+        The run's document.
+    """
+    from flows.servers.prefect_server import connected, prefect_server  # noqa: PLC0415
+
+    root, began = common.place, time.monotonic()
     with prefect_server(root) as server:
         _prepare(root)
         with connected(server):
-            place = str(source.resolve()) if source else None
-            words = {"project": project, "root": str(root), "source": place, "settings": settings}
-            summary = _run(out, words, debug=common.debug)
+            _tell_of_the_dead(root)
+            summary = _run(common.console(), flow, words, debug=common.debug)
     summary["seconds"] = round(time.monotonic() - began, 3)
-    _tell(common, out, summary)
+    return summary
+
+
+def tell(common: Common, summary: dict[str, Any], *, fail_on_reject: bool) -> int:
+    """Prints how a run ended; returns the command's exit code."""
+    terminal.show_summary(common.console(), summary)
+    common.answer(summary)
     return REJECTED if fail_on_reject and summary["outcome"] == "rejected" else 0
 
 
@@ -68,22 +99,28 @@ def _prepare(root: Path) -> None:
         import_module(name)
 
 
-def _run(out: Console, words: dict[str, Any], *, debug: bool) -> dict[str, Any]:
+def _tell_of_the_dead(root: Path) -> None:
+    """Now that there is a Prefect server: what it was not told yet of runs whose process died."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+
+    from flows.operate.reconcile import reconcile  # noqa: PLC0415
+
+    with get_client(sync_client=True) as client:
+        reconcile(root, client)
+
+
+def _run(out: Console, flow: str, words: dict[str, Any], *, debug: bool) -> dict[str, Any]:
     """Runs the flow in this process; Prefect's record of it is whole when this returns or raises."""
     from flows.audience import watching  # noqa: PLC0415
     from flows.operate import history  # noqa: PLC0415
-    from flows.train import train as flow  # noqa: PLC0415
+    from flows.operate.execution import execute  # noqa: PLC0415
 
+    run = getattr(import_module(f"flows.{flow}"), flow)
     if not debug:
         history.hush()
     watcher = terminal.Watcher(out)
     try:
         with watching(watcher):
-            return dict(flow(**words))
+            return execute(run, words, Path(words["root"]))
     finally:
         history.settle(watcher.flow_run_id, watcher.begun)
-
-
-def _tell(common: Common, out: Console, summary: dict[str, Any]) -> None:
-    terminal.show_summary(out, summary)
-    common.answer(summary)

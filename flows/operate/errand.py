@@ -38,7 +38,7 @@ def main(root: Path, flow: str, project: str, flow_run_id: UUID) -> int:
     from flows.audience import watching  # noqa: PLC0415
     from flows.operate import history  # noqa: PLC0415
     from flows.operate.execution import execute  # noqa: PLC0415
-    from flows.reporter import Reporter  # noqa: PLC0415
+    from flows.operate.reporter import Reporter  # noqa: PLC0415
 
     # Heartbeats cost a second at a run's end; a lease tells more, and sooner.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watching(Reporter()):

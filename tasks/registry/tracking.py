@@ -1,7 +1,7 @@
 """Runs in MLflow: parameters, metrics, data sets and files of one run, addressed by a `RunRef`.
 
 Nothing here reads or sets MLflow's ambient run or URI: a task that runs in a pool's thread would see
-none. `connect`, `champion`, `version` and `versions` are offered here too, so that a flow needs to
+none. `connect`, `champion`, `reigning`, `version` and `versions` are offered here too, so that a flow needs to
 know one module.
 """
 
@@ -21,7 +21,7 @@ from typing import Any, Literal
 from tasks.records import Epoch, RunRef
 from tasks.registry import backend
 from tasks.registry.backend import connect
-from tasks.registry.fetching import champion, version
+from tasks.registry.fetching import champion, reigning, version
 from tasks.registry.lineage import log_data, log_dataset, part_of
 from tasks.registry.versions import versions
 
@@ -37,6 +37,7 @@ __all__ = [
     "log_params",
     "part_of",
     "recent_runs",
+    "reigning",
     "set_tags",
     "start_run",
     "version",

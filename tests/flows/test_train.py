@@ -175,14 +175,14 @@ def test_interrupt_marks_the_run_killed(yard, trained, monkeypatch) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bookkeeping, "_enter", interrupted)
+    monkeypatch.setattr(bookkeeping.entries, "enter", interrupted)
     answer = yard("train", "rings", "--json")
     assert answer.code == 130
     assert answer.document["error"]["code"] == "INTERRUPTED"
     latest = tracking.recent_runs(tracking.connect(yard.root), "rings", 1)[0]
     assert latest["status"] == "KILLED"
     run, *_ = flow_run(yard, latest["tags"]["prefect.flow_run_id"])
-    assert run.state.is_crashed()
+    assert run.state.is_cancelled()
 
 
 def test_document_survives_json(trained) -> None:

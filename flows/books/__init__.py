@@ -1,0 +1,1 @@
+"""What bookkeeping writes and asks, by theme."""
