@@ -14,11 +14,11 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError
 
@@ -84,9 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     plain = "--json" in words
     quiet_libraries()
     try:
-        answer = build()(
-            words, exit_on_error=False, print_error=False, result_action="return_value", console=None
-        )
+        command, bound, _ = build().parse_args(words, exit_on_error=False, print_error=False)
+        _tell_of_the_dead(bound.arguments)
+        answer = command(*bound.args, **bound.kwargs)
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):  # `modelyard ... | head` closed the pipe: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -98,6 +98,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _explain(error, words, plain=plain)
     return answer if isinstance(answer, int) else 0
+
+
+def _tell_of_the_dead(arguments: Mapping[str, Any]) -> None:
+    """Before a command shows anything, runs whose process died are told to the databases.
+
+    Where there are none, which is nearly always, that is one look into a folder. A server is not
+    started for it: what only Prefect can be told waits for the next command that has one.
+    """
+    from flows.roots import find_root  # noqa: PLC0415
+
+    given = getattr(arguments.get("common"), "root", None)
+    try:
+        root = find_root(given)
+        if not any((root / ".state" / "leases" / "runs").glob("*")):
+            return
+        from flows.operate.reconcile import reconcile  # noqa: PLC0415
+
+        for dead in reconcile(root):
+            print(f"note: {dead.what} had died; told {' and '.join(dead.told)}", file=sys.stderr)
+    except ModelyardError:
+        return  # the command meets the same obstacle, and says so
 
 
 def _end(code: int) -> NoReturn:

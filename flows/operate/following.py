@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
 from flows import past
-from tasks.errors import ModelyardError, RegistryConflict, by_code
+from tasks.errors import ConfigError, ModelyardError, RegistryConflict, by_code
 from tasks.registry import tracking
 
 POLL_SECONDS = 0.25
@@ -28,13 +27,19 @@ PATIENCE = 20.0
 cancelled run is given to end."""
 
 
-def deployed(project: str) -> UUID | None:
-    """The deployment that retrains a project on the connected server, if there is one."""
+def deployed(project: str) -> UUID:
+    """The deployment that retrains a project on the connected server.
+
+    Raises:
+        ConfigError: The server has none.
+    """
+    name = f"retrain/{project}"
     with get_client(sync_client=True) as client:
         try:
-            return client.read_deployment_by_name(f"retrain/{project}").id
+            return client.read_deployment_by_name(name).id
         except ObjectNotFound:
-            return None
+            fix = "deploy it with `prefect deploy`, or unset PREFECT_API_URL to retrain here"
+            raise ConfigError(f"the Prefect server has no deployment {name}", fix=fix) from None
 
 
 def submit(deployment: UUID, words: dict[str, Any]) -> FlowRun:
@@ -133,11 +138,3 @@ def _logged(uri: str, project: str, flow_run_id: UUID) -> dict[str, Any] | None:
         if run["tags"].get("prefect.flow_run_id") == str(flow_run_id):
             return run
     return None
-
-
-def is_served(root: Path) -> bool:
-    """Whether a dispatcher of this root is at work."""
-    from flows import occupation  # noqa: PLC0415
-    from tasks import lease  # noqa: PLC0415
-
-    return lease.is_held(occupation.slot(root, "dispatcher"))
