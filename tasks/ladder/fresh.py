@@ -7,6 +7,7 @@ because for whoever uses the model it is one.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tasks.ladder import comparison, metrics
 from tasks.learning import scoring
 from tasks.learning.raw import as_type
 from tasks.predictions import Predictions
+from tasks.wording import listed
 
 NAN = float("nan")
 SHOWN = 5
@@ -106,6 +108,7 @@ def score_fresh(folder: Path, data: Dataset, seed: int) -> Fresh:
             f"the model knows none of the labels, such as {quoted(str(labels[0]))}: it has another target",
             fix="name data of the same target",
         )
+    measures = _measure(tuple(METRICS[kind]), labels, answers.take(scored), seed)
     notes = _notes(bad, int(dropped.sum()), int(seen.sum()), len(data), labels, known)
     return Fresh(
         read=len(data),
@@ -114,8 +117,8 @@ def score_fresh(folder: Path, data: Dataset, seed: int) -> Fresh:
         bad=len(bad),
         dropped=int(dropped.sum()),
         unknown=int((~known).sum()),
-        notes=notes,
-        metrics=_measure(tuple(METRICS[kind]), labels, answers.take(scored), seed),
+        notes=notes + _undefined(measures if len(labels) else {}),
+        metrics=measures,
     )
 
 
@@ -173,6 +176,11 @@ def _measure(
     return found
 
 
+def _undefined(measures: Mapping[str, Measure]) -> tuple[str, ...]:
+    names = [name for name, measure in measures.items() if math.isnan(measure.value)]
+    return (f"undefined on these rows: {listed(names)}",) if names else ()
+
+
 def _mask(rows: Mapping[Any, str], count: int) -> np.ndarray:
     marked = np.zeros(count, dtype=bool)
     marked[[int(row) for row in rows]] = True
@@ -202,6 +210,6 @@ def _notes(
         )
     if not known.all():
         strange = Counter(map(str, labels[~known])).most_common(SHOWN)
-        listed = ", ".join(f"{quoted(label)} ({count:,})" for label, count in strange)
-        notes.append(f"labels that the model does not know count as wrong answers: {listed}")
+        named = ", ".join(f"{quoted(label)} ({count:,})" for label, count in strange)
+        notes.append(f"labels that the model does not know count as wrong answers: {named}")
     return tuple(notes)

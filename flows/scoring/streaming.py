@@ -1,0 +1,147 @@
+"""Answers for every row of a file or folder, so many rows at a time.
+
+The model takes raw rows, its preprocessing inside. Tables are read in pieces, so that memory does not
+grow with their rows; images are read as a whole and answered in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flows.scoring import answers
+from flows.scoring.chosen import choose
+from tasks import sources
+from tasks.config import Columns, Config, IdxSource
+from tasks.errors import ConfigError, DataFormatError, DataRejected, quoted
+from tasks.learning import scoring
+from tasks.records import ModelVersion
+from tasks.sources import pieces
+
+ROWS = 8 * scoring.BATCH
+"""Rows of a piece: whole batches, so that each row is computed beside the same ones in any piece size.
+
+A matrix product may round otherwise in a batch of another size."""
+CELLS = 4_000_000
+"""Cells of a piece, roughly: a wide table gets shorter pieces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """What was written: `rows` lines, `bad` of them with an error instead of an answer.
+
+    `bounded` says whether a predicted number came with its interval; None for labels.
+    """
+
+    output: Path
+    model: ModelVersion
+    rows: int
+    bad: int
+    bounded: bool | None
+
+    @property
+    def sentence(self) -> str:
+        """What was written, as one line."""
+        bad = f", {self.bad:,} of them with an error" if self.bad else ""
+        return f"{self.rows:,} rows{bad}, by {self.model.name} version {self.model.version}, in {self.output}"
+
+    def document(self, project: str) -> dict[str, Any]:
+        """The JSON document of the command line."""
+        return {
+            "project": project,
+            "model": {"name": self.model.name, "version": self.model.version},
+            "output": str(self.output),
+            "rows": self.rows,
+            "bad": self.bad,
+        }
+
+
+def predict(
+    config: Config,
+    root: Path,
+    source: Path,
+    output: Path,
+    *,
+    version: int | None = None,
+    force: bool = False,
+    tell: Callable[[int], None] = lambda _: None,
+) -> Predicted:
+    """Writes one line an input row, in order.
+
+    The columns are `prediction`; `probability` of that label, or `low` and `high` around that number
+    if the version carries an interval; `model_version`; `error`. A folder of tables adds `file`.
+
+    Args:
+        config: The project, which names the model.
+        root: The checkout.
+        source: A table or a folder of tables; for a model of images a folder of IDX files.
+        output: A file that ends in `.csv` or `.parquet`.
+        version: Version of the model; the champion when absent.
+        force: Whether a file that is there may be replaced.
+        tell: Is given the number of rows of each piece that was answered.
+
+    Raises:
+        ConfigError: The output is refused, nothing is at `source`, or there is no champion yet.
+        DataError: The data can't be read, or lacks a column that the model needs; nothing is written.
+    """
+    answers.check_output(output, source, force=force)
+    known = choose(config.register_as.name, root, version)
+    model, found = scoring.load(known.folder), known.model
+    rows = bad = 0
+    schema = answers.columns(model.manifest, known.interval, folder=_is_tables(source, model.manifest))
+    with answers.writing(output, schema) as write:
+        for file, data in _pieces(source, model.manifest):
+            predictions, errors = model.predict_each(data)
+            write(
+                answers.table(
+                    schema, predictions, errors, version=found.version, interval=known.interval, file=file
+                )
+            )
+            rows, bad = rows + len(data), bad + len(errors)
+            tell(len(data))
+    bounded = None if model.manifest["classes"] is not None else known.interval is not None
+    return Predicted(output=output, model=found, rows=rows, bad=bad, bounded=bounded)
+
+
+def _is_tables(source: Path, manifest: Mapping[str, Any]) -> bool:
+    return manifest["columns"] is not None and source.is_dir()
+
+
+def _pieces(source: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame | np.ndarray]]:
+    """The name of a file, and some of its raw rows, or of its images (n, height, width[, 3]) uint8."""
+    if manifest["columns"] is None:
+        pixels = _images(source, manifest["image_shape"])
+        for start in range(0, len(pixels), ROWS):
+            yield source.name, pixels[start : start + ROWS]
+        return
+    rows = _rows_of(len(manifest["columns"]))
+    for path in pieces.members(source):
+        for frame in pieces.read(path, pieces.name_of(path, source), manifest["columns"], rows):
+            yield path.name, frame
+
+
+def _rows_of(columns: int) -> int:
+    batches = CELLS // (max(columns, 1) * scoring.BATCH)
+    return min(max(batches, 1) * scoring.BATCH, ROWS)
+
+
+def _images(source: Path, shape: list[int]) -> np.ndarray:
+    if not source.exists():
+        raise ConfigError(f"{quoted(str(source))}: no such file or folder")
+    if source.is_dir() and not any("ubyte" in path.name for path in source.iterdir()):
+        raise DataFormatError(
+            f"{source}: no IDX files in this folder; pictures as PNG or JPEG files can't be read yet",
+            fix="name a folder with the four IDX files",
+        )
+    place = source.resolve()
+    loaded = sources.read(IdxSource(kind="idx", path=str(place)), place.parent, None, Columns())
+    pixels = loaded.dataset.pixels
+    if pixels is None or list(pixels.shape[1:]) != list(shape):
+        got = "no images" if pixels is None else f"{list(pixels.shape[1:])} pixels"
+        raise DataRejected(f"{source}: got {got}; the model takes {shape}")
+    return pixels
