@@ -184,27 +184,47 @@ def test_applied_twice_changes_nothing(ground: Path, api: Any) -> None:
 
 
 def test_what_was_changed_through_the_api_is_put_right(ground: Path, api: Any) -> None:
-    from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    from flows.operate import deployments
+
+    write(ground, {**ENTRY, "name": "bent"})
+    made = next(made for made, one in deployments.apply(ground).items() if one.name == "bent")
+    shell = {"prefect.deployments.steps.run_shell_script": {"script": "touch hacked"}}
+    changes = (
+        {"pull_steps": [shell]},
+        {"job_variables": {"command": "touch hacked"}},
+        {"entrypoint": "os:system"},
+        {"parameters": {"project": "tiles"}},
+        {"concurrency_limit": 7},
+    )
+    for change in changes:
+        api.update_deployment(made, DeploymentUpdate(**change))
+        deployments.apply(ground)
+        right = api.read_deployment(made)
+        assert not (right.pull_steps or right.job_variables or right.work_pool_name), change
+        assert right.entrypoint == "flows.train.train", change
+        assert right.parameters == {"project": "rings", "root": str(ground)}, change
+        assert right.global_concurrency_limit.limit == 1, change
+
+
+def test_schedules_of_the_file_and_those_of_others(ground: Path, api: Any) -> None:
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import CronSchedule
 
     from flows.operate import deployments
 
-    write(ground, {**ENTRY, "name": "bent", "schedules": [DAILY, {**DAILY, "slug": "old"}]})
-    made = next(made for made, one in deployments.apply(ground).items() if one.name == "bent")
-    shell = {"prefect.deployments.steps.run_shell_script": {"script": "touch hacked"}}
-    bent = DeploymentUpdate(pull_steps=[shell], entrypoint="os:system", parameters={"project": "tiles"})
-    api.update_deployment(made, bent)
+    write(ground, {**ENTRY, "name": "mixed", "schedules": [DAILY, {**DAILY, "slug": "old"}]})
+    made = next(made for made, one in deployments.apply(ground).items() if one.name == "mixed")
     line = CronSchedule(cron="0 5 * * *", timezone="UTC")
     others = [
         DeploymentScheduleCreate(schedule=line, slug=slug, active=True) for slug in ("cli-mine", None, "odd")
     ]
     api.create_deployment_schedules(made, others)
 
-    write(ground, {**ENTRY, "name": "bent", "schedules": [{**DAILY, "cron": "30 4 * * *"}]})
+    write(ground, {**ENTRY, "name": "mixed", "schedules": [{**DAILY, "cron": "30 4 * * *"}]})
     deployments.apply(ground)
     right = api.read_deployment(made)
-    assert (right.pull_steps, right.entrypoint) == (None, "flows.train.train")
-    assert right.parameters == {"project": "rings", "root": str(ground)}
     lines = {schedule.slug: schedule.schedule.cron for schedule in right.schedules}
     assert lines == {"daily": "30 4 * * *", "cli-mine": "0 5 * * *", None: "0 5 * * *"}
     standing = {schedule.id for schedule in right.schedules}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -228,6 +230,13 @@ def test_same_call_twice(ground: Ground, api: Any) -> None:
     assert second.row == first.row
     assert second.upcoming == first.upcoming
     assert len(first.upcoming) == 3
+
+
+def test_two_at_once_make_one(ground: Ground, api: Any) -> None:
+    with ThreadPoolExecutor(4) as pool:  # each with the settings that point at the yard's server
+        asked = [pool.submit(copy_context().run, ground.add) for _ in range(4)]
+    assert sorted(one.result().word for one in asked) == ["made"] + ["unchanged"] * 3
+    assert ground.names() == {"default": "0 3 * * *"}
 
 
 def test_replaced_and_moved(ground: Ground, api: Any) -> None:
