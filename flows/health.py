@@ -48,6 +48,7 @@ def examine(root: Path) -> Iterator[Check]:
         yield _examined(name, look, root)
     for project in config.names(root):
         yield _examined(f"project {project}", lambda place, name=project: _project(place, name), root)  # type: ignore[misc]
+        yield _examined(f"ledger {project}", lambda place, name=project: _ledger(place, name), root)  # type: ignore[misc]
 
 
 def _examined(name: str, look: Callable[[Path], tuple[State, str]], root: Path) -> Check:
@@ -137,3 +138,17 @@ def _project(root: Path, name: str) -> tuple[State, str]:
     if champion is None:
         return "ok", "loads; no champion yet"
     return "ok", f"loads; champion is version {champion.version}, its digests verify"
+
+
+def _ledger(root: Path, name: str) -> tuple[State, str]:
+    """Whether the aliases are where the ledger says that they were moved."""
+    from tasks.registry import ledger, promotion, tracking  # noqa: PLC0415
+
+    try:
+        model = config.load(root, name).config.register_as.name
+    except ModelyardError:
+        return "warn", "its project does not load"
+    found = promotion.examine(tracking.connect(root), root, model)
+    if found:
+        return "warn", "; ".join(found)
+    return "ok", f"{len(ledger.Ledger(root, model).entries)} entries lead to the present aliases"
