@@ -168,9 +168,9 @@ class Books:
 
     def links(self, *, report: bool = True) -> dict[str, str]:
         """Pages of this run, by what they show."""
-        pages = {"Report": provenance.run_page(self.run, "report.html")} if report else {}
+        pages = {"Report": provenance.run_page(self.run, self.root, "report.html")} if report else {}
         return {
-            "MLflow run": provenance.run_page(self.run),
+            "MLflow run": provenance.run_page(self.run, self.root),
             **pages,
             "Prefect flow run": provenance.flow_page(flow_run.api_url, str(flow_run.id)),
         }

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from flows.servers import standing
 from tasks import store
 from tasks.checks import suite
 from tasks.config import Config, Project
@@ -87,9 +88,13 @@ def _making(config: Config) -> dict[str, Any]:
     return settings
 
 
-def run_page(run: RunRef, artifact: str = "") -> str:
-    """Address of an MLflow run's page, or of one of its artifacts."""
-    base = run.uri.rstrip("/") if run.uri.startswith("http") else MLFLOW_PAGES
+def run_page(run: RunRef, root: Path, artifact: str = "") -> str:
+    """Address of an MLflow run's page, or of one of its artifacts; on the server of `up` if that stands."""
+    if run.uri.startswith("http"):
+        base = run.uri.rstrip("/")
+    else:
+        server = (standing.read(root) or {}).get("services", {}).get("mlflow", {})
+        base = server.get("url") or MLFLOW_PAGES
     tail = f"/artifacts/{artifact}" if artifact else ""
     return f"{base}/#/experiments/{run.experiment_id}/runs/{run.run_id}{tail}"
 

@@ -20,13 +20,14 @@ import time
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas import filters as f
-from prefect.client.schemas.objects import FlowRun, StateType
-from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.responses import FlowRunResponse, OrchestrationResult, SetStateStatus
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelled, Pending
 
@@ -107,7 +108,7 @@ class Dispatcher:
         if not self.declared:
             return
         now = datetime.now(UTC)
-        due: dict[UUID, list[FlowRun]] = defaultdict(list)
+        due: dict[UUID, list[FlowRunResponse]] = defaultdict(list)
         for run in self.client.get_scheduled_flow_runs_for_deployments(list(self.declared), now):
             if run.deployment_id in self.declared:
                 due[run.deployment_id].append(run)
@@ -118,7 +119,7 @@ class Dispatcher:
             for run in wanted:
                 self._consider(run, self.declared[deployment])
 
-    def _scheduled(self, deployment: UUID, runs: list[FlowRun]) -> list[FlowRun]:
+    def _scheduled(self, deployment: UUID, runs: list[FlowRunResponse]) -> list[FlowRunResponse]:
         """The runs without those whose schedule was taken away meanwhile; these are ended."""
         if not any(run.auto_scheduled for run in runs):
             return runs
@@ -128,15 +129,15 @@ class Dispatcher:
             self._end(run, "Unscheduled", schedules.TAKEN_AWAY)
         return [run for run in runs if run not in gone]
 
-    def _consider(self, run: FlowRun, declared: Declared) -> None:
+    def _consider(self, run: FlowRunResponse, declared: Declared) -> None:
         if len(self.children) >= self.limit or run.id in self.children or self._must_wait(run, declared):
             return
-        answer = self.client.set_flow_run_state(run.id, Pending())
+        answer: OrchestrationResult[Any] = self.client.set_flow_run_state(run.id, Pending())
         if answer.status == SetStateStatus.ACCEPT:
             child = self.children[run.id] = children.spawn(self.root, run.id, declared)
             log.info("%s/%s: run %s is pid %d", declared.flow, declared.name, run.id, child.process.pid)
 
-    def _must_wait(self, run: FlowRun, declared: Declared) -> bool:
+    def _must_wait(self, run: FlowRunResponse, declared: Declared) -> bool:
         """Whether another run of the project is in the way; what then happens is the run's policy."""
         slot = occupation.slot(self.root, f"project-{declared.project}")
         busy = [c for c in self.children.values() if c.declared.project == declared.project and c.trains]
@@ -152,7 +153,7 @@ class Dispatcher:
                 occupation.cancel(lease.read(slot))
         return True
 
-    def _end(self, run: FlowRun, name: str, reason: str) -> None:
+    def _end(self, run: FlowRunResponse, name: str, reason: str) -> None:
         self.client.set_flow_run_state(run.id, Cancelled(name=name, message=reason), force=True)
         log.info("run %s: %s, %s", run.id, name.lower(), reason)
 

@@ -49,7 +49,8 @@ def execute(
                 run = client.read_flow_run(flow_run_id)
         lease.note(flow_run_id=str(run.id))
         try:
-            return dict(run_flow(flow, flow_run=run, parameters=words))
+            answer: Any = run_flow(flow, flow_run=run, parameters=words)
+            return dict(answer)
         except CancelledRun:
             raise KeyboardInterrupt from None
         finally:

@@ -22,6 +22,8 @@ from tasks.errors import ConfigError, ModelyardError, RegistryConflict, by_code
 from tasks.registry import tracking
 
 POLL_SECONDS = 0.25
+FRAME = ("Beginning flow run", "Finished in state")
+"""How Prefect frames the lines of a run; what they say is said better by the run's own."""
 PATIENCE = 20.0
 """Seconds without anybody taking up the run, after which the waiting is explained; and how long a
 cancelled run is given to end."""
@@ -127,8 +129,10 @@ class _Lines:
         # By id and not by offset: lines arrive in batches, out of order across loggers.
         offset = max(0, len(self._known) - 200)
         for line in self._client.read_logs(self._filter, limit=200, offset=offset):
-            if line.id not in self._known:
-                self._known.add(line.id)
+            if line.id in self._known:
+                continue
+            self._known.add(line.id)
+            if line.name == "prefect.flow_runs" and not line.message.startswith(FRAME):
                 self._told(line.message)
 
 
