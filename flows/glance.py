@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
-from flows.servers import prefect_server, standing
+from flows.servers import credentials, prefect_server, standing
 from flows.servers.prefect_server import Server
 from tasks import config
-from tasks.errors import ModelyardError
+from tasks.errors import ModelyardError, Unavailable
 from tasks.wording import duration
 
 PATIENCE = 2.0
@@ -26,7 +30,7 @@ def look(root: Path) -> dict[str, Any]:
     servers = [{"name": name, **each} for name, each in told["services"].items()] if told else []
     found: dict[str, Any] = {"root": str(root), "up": told is not None, "servers": servers}
     seen, trouble = _runs(root, told is not None)
-    champions, problem = _champions(root)
+    champions, problem = _champions(root, told["services"].get("mlflow") if told else None)
     problems = [text for text in (trouble, problem) if text]
     return {**found, **seen, "champions": champions, "problem": "; ".join(problems) or None}
 
@@ -67,37 +71,65 @@ def _read(root: Path, server: Server) -> tuple[dict[str, Any], str | None]:
     return {"schedules": seen["schedules"], "runs": seen["runs"]}, seen.get("problem")
 
 
-def _champions(root: Path) -> tuple[list[dict[str, Any]], str | None]:
+def _champions(root: Path, mlflow: dict[str, Any] | None) -> tuple[list[dict[str, Any]], str | None]:
     """Each project with its champion and since when that is registered; None where there is none."""
-    projects = config.names(root)
-    nobody = [{"project": name, "version": None, "created": None} for name in projects]
+    models = {project: _model(root, project) for project in config.names(root)}
+    found: dict[str, dict[str, Any] | None] = {}
+    problem = None
+    try:
+        if mlflow is not None:  # MLflow itself takes two seconds to load
+            head = credentials.header(credentials.read(root))
+            found = {name: _asked(mlflow["url"], head, name) for name in models.values()}
+        else:
+            found = _stored(root, list(models.values()))
+    except ModelyardError as error:
+        problem = str(error)
+    nobody = {"version": None, "created": None}
+    return [{"project": project, **(found.get(name) or nobody)} for project, name in models.items()], problem
+
+
+def _model(root: Path, project: str) -> str:
+    try:
+        return config.load(root, project).config.register_as.name
+    except ModelyardError:  # `projects` and `doctor` say what is wrong with it
+        return project
+
+
+def _asked(url: str, head: dict[str, str], model: str) -> dict[str, Any] | None:
+    """The champion, asked of the server that is up."""
+    query = urlencode({"name": model, "alias": "champion"})
+    request = Request(f"{url}/api/2.0/mlflow/registered-models/alias?{query}", headers=head)  # noqa: S310
+    try:
+        with urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
+            entry = json.load(answer)["model_version"]
+    except HTTPError as error:
+        if error.code in (400, 404):  # no such model, or no such alias
+            return None
+        raise Unavailable(f"MLflow at {url}: HTTP status {error.code}") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise Unavailable(f"MLflow at {url} does not answer: {error}") from None
+    return {"version": int(entry["version"]), "created": int(entry["creation_timestamp"]) / 1000}
+
+
+def _stored(root: Path, models: list[str]) -> dict[str, dict[str, Any] | None]:
+    """The champions, read in the store; none where no store was made yet."""
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI") or config.root_settings(root).mlflow.database
     if not elsewhere and not (root / "mlflow" / "mlflow.db").exists():
-        return nobody, None
+        return {}
     for name, value in HASTE.items():
         os.environ.setdefault(name, value)
-    from tasks.registry import backend, tracking  # noqa: PLC0415
+    from tasks.registry import backend, tracking, versions  # noqa: PLC0415
 
-    try:
-        uri = tracking.connect(root)
-        with backend.reaching(uri):
-            client = backend.client(uri)
-            return [_champion(client, root, name) for name in projects], None
-    except ModelyardError as error:
-        return nobody, str(error)
-
-
-def _champion(client: Any, root: Path, project: str) -> dict[str, Any]:
-    from tasks.registry import versions  # noqa: PLC0415
-
-    try:
-        model = config.load(root, project).config.register_as.name
-    except ModelyardError:  # `projects` and `doctor` say what is wrong with it
-        model = project
-    number = versions.aliases(client, model).get(versions.CHAMPION)
-    entry = None if number is None else versions.get(client, model, number)
-    created = None if entry is None else entry.creation_timestamp / 1000
-    return {"project": project, "version": number, "created": created}
+    uri = tracking.connect(root)
+    found: dict[str, dict[str, Any] | None] = {}
+    with backend.reaching(uri):
+        client = backend.client(uri)
+        for model in models:
+            number = versions.aliases(client, model).get(versions.CHAMPION)
+            entry = None if number is None else versions.get(client, model, number)
+            created = None if entry is None else entry.creation_timestamp / 1000
+            found[model] = {"version": number, "created": created}
+    return found
 
 
 def _age(created: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -161,9 +162,24 @@ def test_status_and_ui(raised: Any) -> None:
     assert status["champions"] == [{"project": "rings", "version": None, "created": None}]
     assert status["problem"] is None
     assert raised["prefect"]["url"] in status["said"]
+    champion = {"version": 1, "created": pytest.approx(time.time(), abs=300)}
+    assert register(raised, "rings") == {"project": "rings", **champion}
     pages = raised.ground("ui")
     assert (pages["mlflow"], pages["prefect"]) == (raised["mlflow"]["url"], raised["prefect"]["url"])
     assert "up already" in pages["said"]
+
+
+def register(raised: Any, model: str) -> dict[str, Any]:
+    """Gives a model a champion, past all gates, and returns what `status` then says of its project."""
+    client = httpx.Client(base_url=raised["mlflow"]["url"], headers=header(raised.credential), timeout=30)
+    api = "/api/2.0/mlflow"
+    client.post(f"{api}/registered-models/create", json={"name": model})
+    body = {"name": model, "source": "mlflow-artifacts:/1/x"}
+    made = client.post(f"{api}/model-versions/create", json=body)
+    assert made.status_code == 200, made.text
+    alias = {"name": model, "alias": "champion", "version": "1"}
+    assert client.post(f"{api}/registered-models/alias", json=alias).status_code == 200
+    return dict(raised.ground("status")["champions"][0])
 
 
 def test_commands_use_it(raised: Any, monkeypatch: pytest.MonkeyPatch) -> None:
