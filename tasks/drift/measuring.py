@@ -92,7 +92,9 @@ def _known(profile: dict[str, Any] | None) -> Profile | None:
 def _read_as(known: Profile | None, columns: Columns) -> Columns:
     """What was text in training stays text, even where the fresh values look like numbers."""
     texts = [] if known is None else [column.name for column in known.columns if column.type == "text"]
-    return columns.model_copy(update={"categorical": tuple(dict.fromkeys((*columns.categorical, *texts)))})
+    categorical = tuple(dict.fromkeys((*columns.categorical, *texts)))
+    numeric = tuple(name for name in columns.numeric if name not in texts)
+    return columns.model_copy(update={"categorical": categorical, "numeric": numeric})
 
 
 def _standing(

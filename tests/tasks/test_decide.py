@@ -297,7 +297,7 @@ def test_a_champion_without_a_profile(ask, project, known):
 
 def test_a_category_that_looks_like_a_number_is_read_as_the_category_that_it_was(ask, project):
     def coded(seed):
-        codes = pd.Series(np.random.default_rng(seed).choice(["01", "02"], 400), dtype="str")
+        codes = pd.Series(np.random.default_rng(seed).choice(["1.10", "2.20"], 400), dtype="str")
         return rows(seed).assign(town=codes)
 
     known = profile(coded(0), leave_out=())
