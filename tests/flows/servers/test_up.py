@@ -19,6 +19,7 @@ from flows.servers.locks import exclusive
 from flows.servers.prefect_server import Server, connected, prefect_server
 from tasks.config.settings import FILE
 from tasks.errors import RegistryConflict
+from tasks.registry import backend
 
 SERVICES = ["prefect", "mlflow", "dispatcher"]
 
@@ -163,22 +164,18 @@ def test_status_and_ui(raised: Any) -> None:
     assert status["problem"] is None
     assert raised["prefect"]["url"] in status["said"]
     champion = {"version": 1, "created": pytest.approx(time.time(), abs=300)}
-    assert register(raised, "rings") == {"project": "rings", **champion}
+    assert crown(raised, "rings") == {"project": "rings", **champion}
     pages = raised.ground("ui")
     assert (pages["mlflow"], pages["prefect"]) == (raised["mlflow"]["url"], raised["prefect"]["url"])
     assert "up already" in pages["said"]
 
 
-def register(raised: Any, model: str) -> dict[str, Any]:
-    """Gives a model a champion, past all gates, and returns what `status` then says of its project."""
-    client = httpx.Client(base_url=raised["mlflow"]["url"], headers=header(raised.credential), timeout=30)
-    api = "/api/2.0/mlflow"
-    client.post(f"{api}/registered-models/create", json={"name": model})
-    body = {"name": model, "source": "mlflow-artifacts:/1/x"}
-    made = client.post(f"{api}/model-versions/create", json=body)
-    assert made.status_code == 200, made.text
-    alias = {"name": model, "alias": "champion", "version": "1"}
-    assert client.post(f"{api}/registered-models/alias", json=alias).status_code == 200
+def crown(raised: Any, model: str) -> dict[str, Any]:
+    """Gives a model a champion, past all gates; returns what `status` then says of its project."""
+    client = backend.client(backend.connect(raised.root))
+    client.create_registered_model(model)
+    client.create_model_version(model, str(raised.root / "nothing"))
+    client.set_registered_model_alias(model, "champion", "1")
     return dict(raised.ground("status")["champions"][0])
 
 
