@@ -55,17 +55,16 @@ def serve(
     """
     import torch  # noqa: PLC0415
 
-    from flows.servers import scoring  # noqa: PLC0415
+    from flows.servers import address, answering  # noqa: PLC0415
     from flows.servers.door import Door  # noqa: PLC0415
     from tasks.registry.serving.app import OPEN_PATHS, application  # noqa: PLC0415
 
     root, out = common.place, common.console()
     name = config.load(root, project).config.register_as.name
     credential = _credential(credentials)
-    if not scoring.is_loopback(host) and not (expose and credential):
+    if not address.is_loopback(host) and not (expose and credential):
         raise ConfigError(
-            f"--host {quoted(host)} lets other machines in",
-            fix="say so with --expose, and give --credentials",
+            f"--host {quoted(host)} lets other machines in", fix="add --expose, and give --credentials FILE"
         )
 
     def say(line: str) -> None:
@@ -73,49 +72,42 @@ def serve(
 
     torch.set_num_threads(1)  # requests share the cores
     stop = threading.Event()
-    with scoring.listen(host, port) as listener:
-        port = listener.getsockname()[1]
+    with address.listen(host, port, port) as listener:
+        where = address.of(listener, config.root_settings(root).names)
         champion = _champion(root, name, model_version, say)
-        names = scoring.own_names(host, port)
         app = Door(
-            application(champion, say), hosts=names, origins=[f"http://{own}" for own in names],
-            credential=credential, open_paths=OPEN_PATHS,
+            application(champion, say), hosts=where.hosts, origins=where.origins, credential=credential,
+            open_paths=OPEN_PATHS,
         )  # fmt: skip
 
         def ready() -> None:
             known = champion.current.known
-            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-            say(f"{url}  answers with {known.name} version {known.version}; Ctrl-C ends it")
-            common.answer(
-                {"project": project, "url": url, "model": {"name": known.name, "version": known.version}}
-            )
+            say(f"{where.url}  answers with {known.name} version {known.version}; Ctrl-C ends it")
+            model = {"name": known.name, "version": known.version}
+            common.answer({"project": project, "url": where.url, "model": model})
             sys.stdout.flush()
             if model_version is None:
                 threading.Thread(target=champion.follow, args=(stop,), daemon=True).start()
 
-        scoring.run(app, listener, ready)
+        answering.run(app, listener, ready)
         stop.set()
         say("stopped")
 
 
 def _champion(root: Path, name: str, number: int | None, say: Callable[[str], None]) -> Champion:
     """Who answers at the beginning, ready to give way to the next one."""
+    from flows.scoring.chosen import choose  # noqa: PLC0415
     from tasks.registry import tracking, versions  # noqa: PLC0415
     from tasks.registry.serving import following, model  # noqa: PLC0415
 
-    uri, cache = tracking.connect(root), root / ".state" / "models"
-    if number is None:
-        known = tracking.champion(uri, name, cache)
-        if known is None:
-            raise ConfigError(
-                f"model {quoted(name)} has no champion yet", fix="train one, or name a --model-version"
-            )
-        number = known.version
+    uri, first = tracking.connect(root), choose(name, root, number).model
 
     def load(version: int) -> Any:
-        return model.load(uri, name, version, cache)
+        return model.load(uri, name, version, root / ".state" / "models")
 
-    return following.Champion(load(number), lambda: versions.alias(uri, name, versions.CHAMPION), load, say)
+    return following.Champion(
+        load(first.version), lambda: versions.alias(uri, name, versions.CHAMPION), load, say
+    )
 
 
 def _credential(path: Path | None) -> str | None:

@@ -25,12 +25,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -75,29 +77,22 @@ def client(url: str, path: Path, seconds: float, wire: Any) -> None:
     wire.send((times, versions, digests, failures))
 
 
-def load(url: str, path: Path, seconds: float, clients: int, half_way: Any = None) -> list[Any]:
-    """What each of the client processes found; `half_way` is called when half of the time is over."""
-    context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(clients)]
-    workers = [context.Process(target=client, args=(url, path, seconds, theirs)) for _, theirs in pipes]
-    for worker in workers:
-        worker.start()
-    for ours, _ in pipes:
-        ours.recv()
-    for ours, _ in pipes:
-        ours.send("go")
-    if half_way is not None:
-        time.sleep(seconds / 2)
-        half_way()
-    found = [ours.recv() for ours, _ in pipes]
-    for worker in workers:
-        worker.join()
-    return found
+@dataclass(frozen=True)
+class Server:
+    """A scoring server that answers."""
+
+    url: str
+    pid: int
+
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used, children included."""
+        leader = psutil.Process(self.pid)
+        return sum(sum(one.cpu_times()[:2]) for one in (leader, *leader.children(recursive=True)))
 
 
 @contextmanager
-def server(command: Sequence[str], port: int, root: Path) -> Iterator[str]:
-    """Runs a scoring server until the block ends; its URL once it answers."""
+def server(command: Sequence[str], port: int, root: Path) -> Iterator[Server]:
+    """Runs a scoring server until the block ends; yields it once it answers."""
     python = Path(sys.executable).parent
     environment = {
         **os.environ,
@@ -119,10 +114,72 @@ def server(command: Sequence[str], port: int, root: Path) -> Iterator[str]:
                 time.sleep(0.1)
         else:
             raise SystemExit((root / "server.log").read_text())
-        yield url
+        yield Server(url, process.pid)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(60)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What the client processes found: of each its times, versions, digests and failures."""
+
+    found: list[Any]
+    seconds: float
+    cpu: float
+    """Seconds of CPU that the server used meanwhile."""
+
+    @property
+    def times(self) -> np.ndarray:
+        """Milliseconds of every request."""
+        return np.concatenate([times for times, *_ in self.found]) * 1000
+
+    @property
+    def rate(self) -> float:
+        """Requests a second."""
+        return len(self.times) / self.seconds
+
+    def line(self) -> list[str]:
+        """The figures, as the table shows them."""
+        tail = [*np.percentile(self.times, [50, 95, 99]), self.times.max(), self.cpu * 1000 / len(self.times)]
+        return [f"{len(self.times):,}", f"{self.rate:.0f}", *(f"{value:.1f}" for value in tail)]
+
+    def check(self) -> None:
+        """Ends the run unless every request was answered, by the version it says, the old one first."""
+        failures = [failure for *_, failed in self.found for failure in failed]
+        answers = {
+            pair for _, versions, digests, _ in self.found for pair in zip(versions, digests, strict=True)
+        }
+        if failures:
+            raise SystemExit(f"{len(failures)} requests failed, the first: {failures[0]}")
+        if {version for version, _ in answers} != {"1", "2"} or len(answers) != 2:
+            raise SystemExit(f"answers and versions do not fit: {answers}")
+        if any(versions != sorted(versions) for _, versions, *_ in self.found):
+            raise SystemExit("the old version answered after the new one")
+
+
+def load(server: Server, path: Path, seconds: float, clients: int, half_way: Any = None) -> Load:
+    """Asks a server; `half_way` is called when half of the time is over."""
+    context = multiprocessing.get_context("spawn")
+    pipes = [context.Pipe() for _ in range(clients)]
+    workers = [
+        context.Process(target=client, args=(server.url, path, seconds, theirs)) for _, theirs in pipes
+    ]
+    for worker in workers:
+        worker.start()
+    for ours, _ in pipes:
+        ours.recv()
+    before = server.cpu()
+    for ours, _ in pipes:
+        ours.send("go")
+    if half_way is not None:
+        time.sleep(seconds / 2)
+        half_way()
+    found = [ours.recv() for ours, _ in pipes]
+    used = server.cpu() - before
+    for worker in workers:
+        worker.join()
+    return Load(found, seconds, used)
 
 
 def free_port() -> int:
@@ -151,29 +208,6 @@ def request_file(root: Path, rows: int) -> Path:
     return path
 
 
-def check(found: list[Any]) -> None:
-    """Ends the run unless every request was answered, by the version that it says, the old one first."""
-    failures = [failure for _, _, _, failed in found for failure in failed]
-    answers = {(v, d) for _, versions, digests, _ in found for v, d in zip(versions, digests, strict=True)}
-    if failures:
-        raise SystemExit(f"{len(failures)} requests failed, the first: {failures[0]}")
-    if {version for version, _ in answers} != {"1", "2"} or len(answers) != 2:
-        raise SystemExit(f"answers and versions do not fit: {answers}")
-    if any(versions != sorted(versions) for _, versions, _, _ in found):
-        raise SystemExit("the old version answered after the new one")
-
-
-def line(table: Table, name: str, found: list[Any], seconds: float) -> float:
-    """Adds a line; the requests a second."""
-    times = np.concatenate([times for times, *_ in found]) * 1000
-    rate = len(times) / seconds
-    quantiles = np.percentile(times, [50, 95, 99])
-    table.add_row(
-        name, f"{len(times):,}", f"{rate:.0f}", *(f"{value:.1f}" for value in (*quantiles, times.max()))
-    )
-    return rate
-
-
 def main() -> None:
     """Prints a line a server."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -183,27 +217,29 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=2)
     wanted = parser.parse_args()
     title = f"{wanted.project}: {wanted.rows} rows a request, {wanted.clients} client processes"
-    table = Table("server", "requests", "a second", "p50 ms", "p95 ms", "p99 ms", "max ms", title=title)
+    heads = ("server", "requests", "a second", "p50 ms", "p95 ms", "p99 ms", "max ms", "CPU ms")
+    table = Table(*heads, title=title)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         train(root, wanted.project)
-        request = request_file(root, wanted.rows)
-        measure = (wanted.seconds, wanted.clients)
+        asking = (request_file(root, wanted.rows), wanted.seconds, wanted.clients)
         port = free_port()
         uri = f"models:/{wanted.project}@champion"
         mlflow = [sys.executable, "-m", "mlflow", "models", "serve", "-m", uri, "--env-manager", "local"]
-        with server([*mlflow, "--port", str(port)], port, root) as url:
-            theirs = line(table, "mlflow models serve", load(url, request, *measure), wanted.seconds)
+        with server([*mlflow, "--port", str(port)], port, root) as running:
+            theirs = load(running, *asking)
         port = free_port()
         modelyard = [sys.executable, "-P", "-m", "flows.cli", "serve", wanted.project, "--port", str(port)]
-        with server([*modelyard, "--root", str(root)], port, root) as url:
-            ours = line(table, "modelyard serve", load(url, request, *measure), wanted.seconds)
-            move = partial(registry(root).set_registered_model_alias, wanted.project, "champion", "2")
-            found = load(url, request, *measure, half_way=move)
-            check(found)
-            line(table, "modelyard serve, promoted half-way", found, wanted.seconds)
+        move = partial(registry(root).set_registered_model_alias, wanted.project, "champion", "2")
+        with server([*modelyard, "--root", str(root)], port, root) as running:
+            ours = load(running, *asking)
+            promoted = load(running, *asking, half_way=move)
+    promoted.check()
+    table.add_row("mlflow models serve", *theirs.line())
+    table.add_row("modelyard serve", *ours.line())
+    table.add_row("the same, promoted half-way", *promoted.line())
     Console(width=110).print(table)
-    print(f"no request failed; {ours / theirs:.2f} times the throughput of mlflow models serve")
+    print(f"no request failed; {ours.rate / theirs.rate:.2f} times the throughput of mlflow models serve")
 
 
 if __name__ == "__main__":

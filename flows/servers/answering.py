@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import uvicorn
-
-from tasks.errors import ConfigError, quoted
 
 if TYPE_CHECKING:
     from flows.servers.door import Application
@@ -23,8 +18,6 @@ PATIENCE = 30
 """Seconds that requests under way have when it stops."""
 IDLE = 60
 """Seconds that a connection may be silent before it is closed."""
-HTTP = 80
-"""The port that a client leaves out of the name."""
 
 
 def run(app: Application, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -69,39 +62,3 @@ class _Server(uvicorn.Server):
         finally:
             for which, handler in before.items():
                 signal.signal(which, handler)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any free one.
-
-    Raises:
-        ConfigError: The port is taken, or `host` is no address of this machine.
-    """
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port {port} is taken", fix="choose another with --port") from None
-        reason = error.strerror or str(error)
-        raise ConfigError(f"--host {quoted(host)}, port {port}: can't listen there ({reason})") from None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server that listens there."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def own_names(host: str, port: int) -> list[str]:
-    """Host headers that mean a server of ours.
-
-    A server that other machines reach goes by the machine's names and addresses too.
-    """
-    names = {"localhost", "127.0.0.1", "::1", host}
-    if not is_loopback(host):
-        names |= {socket.gethostname(), socket.getfqdn()}
-        names |= {known.address for card in psutil.net_if_addrs().values() for known in card}
-    shown = {f"[{name}]" if ":" in name else name.lower() for name in names}
-    return sorted([f"{name}:{port}" for name in shown] + (list(shown) if port == HTTP else []))
