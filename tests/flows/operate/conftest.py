@@ -15,7 +15,7 @@ from uuid import UUID
 
 import pytest
 
-from flows.servers.prefect_server import connected, prefect_server
+from flows.servers.prefect_server import Server, connected, prefect_server
 from tasks.registry import tracking
 
 SLOW = "fit: {epochs: 100000, batch_size: 32, learning_rate: 0.0001}"
@@ -82,6 +82,14 @@ class Service:
             deployment = client.read_deployment_by_name(name)
             return client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
 
+    def cancel(self, flow_run_id: UUID) -> None:
+        """What the button in Prefect's pages does."""
+        from prefect.client.orchestration import get_client
+        from prefect.states import Cancelling
+
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run_id, Cancelling())
+
     def run(self, flow_run_id: UUID) -> Any:
         """A flow run as the API has it."""
         from prefect.client.orchestration import get_client
@@ -124,14 +132,25 @@ class Service:
         return next(note for note in notes if note.get("flow_run_id") == str(flow_run_id))
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, isolated: None, make_project) -> Iterator[Service]:
+@pytest.fixture(scope="session")
+def served(
+    tmp_path_factory: pytest.TempPathFactory, isolated: None, make_project
+) -> Iterator[tuple[Service, Server]]:
     """A served root with two projects: rings, and one that trains for hours."""
     root = tmp_path_factory.mktemp("served")
     make_project(root)
     make_project(root, "slow", fit=SLOW)
-    with prefect_server(root) as server, connected(server):
+    with prefect_server(root) as server:
         made = Service(root)
-        made.start()
-        yield made
+        with connected(server):
+            made.start()
+        yield made, server
         made.stop()
+
+
+@pytest.fixture
+def service(served: tuple[Service, Server]) -> Iterator[Service]:
+    """The served root, this process's Prefect pointed at its server for the length of a test."""
+    made, server = served
+    with connected(server):
+        yield made

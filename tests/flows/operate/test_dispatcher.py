@@ -39,13 +39,9 @@ def test_run_of_a_deployment(service) -> None:
 
 
 def test_cancelled_in_the_pages(service) -> None:
-    from prefect.client.orchestration import get_client
-    from prefect.states import Cancelling
-
     flow_run_id = service.submit("train/slow")
     service.trains(flow_run_id)
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run_id, Cancelling())
+    service.cancel(flow_run_id)
     run = service.ended(flow_run_id)
     assert run.state.is_cancelled(), run.state
     assert service.logged(flow_run_id, "slow")["status"] == "KILLED"
@@ -109,25 +105,16 @@ def test_one_run_of_a_project_at_a_time(service) -> None:
     first = service.submit("train/slow")
     service.trains(first)
     refused = service.ended(service.submit("train/slow", if_running="refuse"))
-    assert refused.state.is_cancelled()
-    assert refused.state.name == "Refused"
+    assert (refused.state.is_cancelled(), refused.state.name) == (True, "Refused")
     assert f"pid {service.lease(first)['pid']}" in refused.state.message
     waiting = service.submit("train/slow")
     assert service.ended(service.submit("train/rings")).state.is_completed(), "another project goes on"
     assert service.run(waiting).state.is_scheduled(), "it waits, and takes no process"
     taking = service.submit("train/slow", if_running="cancel")
     assert service.ended(first).state.is_cancelled()
-    active = {waiting, taking}
-    began = service.until(lambda: next((r for r in active if service.run(r).state.is_running()), None))
-    service.stop()
-    service.start()
-    for flow_run_id in active:
-        from prefect.client.orchestration import get_client
-        from prefect.states import Cancelled
-
-        with get_client(sync_client=True) as client:
-            client.set_flow_run_state(flow_run_id, Cancelled(), force=True)
-    assert service.ended(began).state.is_final()
+    for flow_run_id in (waiting, taking):
+        service.cancel(flow_run_id)
+        assert service.ended(flow_run_id).state.is_cancelled()
 
 
 def test_what_the_api_says_is_not_executed(service, tmp_path: Path) -> None:
