@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -53,9 +52,9 @@ def up(root: Path, *, host: str | None, expose: bool, watch: Callable[[Told], No
             f"{host} can be reached by other machines", fix="add --expose, and a proxy that speaks TLS"
         )
     with ExitStack() as held:
-        lock = standing.lock(root)
-        if lock is None:
-            return _other(root, watch), False
+        lock = _take(root)
+        if isinstance(lock, dict):
+            return lock, False
         held.enter_context(lock)
         standing.record(root).unlink(missing_ok=True)
         _reach(settings)
@@ -71,31 +70,35 @@ def down(root: Path) -> Told | None:
     Raises:
         Unavailable: Something is left after a minute.
     """
-    if not standing.stands(root):
-        standing.record(root).unlink(missing_ok=True)
-        return None
-    told = standing.settled(root) or {"keeper": {}, "services": {}}
-    if keeper := standing.process(told["keeper"]):
-        keeper.send_signal(signal.SIGTERM)
-    began = time.monotonic()
+    told, asked, began = None, False, time.monotonic()
     while standing.stands(root):
-        if time.monotonic() - began > STOP_LIMIT:
+        told = standing.last(root) or told or {"keeper": {}, "services": {}}
+        keeper, waited = standing.process(told["keeper"]), time.monotonic() - began
+        if waited > STOP_LIMIT:
             raise Unavailable(
                 f"something of it is left after {STOP_LIMIT:.0f} s", fix=f"see {root / '.state' / 'logs'}"
             )
-        if keeper is None and time.monotonic() - began > ORPHANS_SECONDS:
+        if keeper is not None and not asked:
+            keeper.terminate()
+            asked = True
+        elif keeper is None and waited > ORPHANS_SECONDS:
             _kill(told)
         time.sleep(0.1)
     standing.record(root).unlink(missing_ok=True)
     return told
 
 
-def _other(root: Path, watch: Callable[[Told], None]) -> Told:
-    """What another `up` left standing, or is about to."""
-    if (told := standing.settled(root)) is None:
-        raise Unavailable(f"what an earlier `up` started here is just ending ({root})", fix="try again")
-    watch(told)
-    return told
+def _take(root: Path) -> IO[bytes] | Told:
+    """The lock of what stands; or, if another `up` was first, what that left standing."""
+    deadline = time.monotonic() + STOP_LIMIT
+    while (lock := standing.lock(root)) is None:
+        told = standing.read(root)
+        if told is not None and all(each["state"] != "stopping" for each in told["services"].values()):
+            return told
+        if time.monotonic() > deadline:
+            raise Unavailable("what an earlier `up` started does not end", fix="try `modelyard down`")
+        time.sleep(0.1)
+    return lock
 
 
 def _reach(settings: Settings) -> None:

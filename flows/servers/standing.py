@@ -41,17 +41,18 @@ def stands(root: Path) -> bool:
 
 
 def read(root: Path) -> dict[str, Any] | None:
-    """What stands, as the keeper told it last; None if nothing does, or it has not told yet.
+    """What stands, as its keeper told it last; None if none is alive, or it has not told yet.
 
     Keys: `keeper` (pid, created, boot, started) and `services` by name, each with `state` (waiting,
     starting, up, restarting, failed, stopping), `pid`, `created`, `url`, `host` and `port` (None for the
     dispatcher), `log`, `restarts`, `since`.
     """
-    return last(root) if stands(root) else None
+    told = last(root) if stands(root) else None
+    return told if told and process(told["keeper"]) else None
 
 
 def last(root: Path) -> dict[str, Any] | None:
-    """As `read`, but whether or not it still stands."""
+    """As `read`, but whether or not its keeper is alive."""
     try:
         told = json.loads(record(root).read_text(encoding="utf-8"))
     except (OSError, ValueError):

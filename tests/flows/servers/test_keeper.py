@@ -169,6 +169,7 @@ def test_killed_keeper_leaves_nothing(tmp_path: Path) -> None:
         assert standing.lock(tmp_path) is None
         process.kill()
         process.wait()
+        assert standing.read(tmp_path) is None, "what its children hold is not kept up any more"
         eventually(lambda: not standing.stands(tmp_path))
         for each in found.values():
             assert standing.process(each) is None
