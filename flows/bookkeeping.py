@@ -19,8 +19,8 @@ from prefect import Task
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows import audience, occupation, outcome, past, provenance
-from flows.books import decision, entries
+from flows import audience, occupation, outcome, past
+from flows.books import decision, entries, provenance
 from flows.occupation import Policy
 from flows.roots import find_root
 from tasks import config as configuration

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, TypeVar
 
-from flows import occupation, outcome, past, provenance
-from flows.books import entries, reporting
+from flows import occupation, outcome, past
+from flows.books import entries, provenance, reporting
 from tasks import store
 from tasks.config import Config, Project
 from tasks.config.explain import validated

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows import past, provenance
+from flows import past
+from flows.books import provenance
 from flows.books.entries import PROFILE
 from tasks.config import Project
 from tasks.errors import RegistryConflict

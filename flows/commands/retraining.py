@@ -81,7 +81,7 @@ def _is_served(root: Path) -> bool:
 
 def _submit(common: Common, words: dict[str, Any], *, wait: bool) -> dict[str, Any] | None:
     """Has the servers carry out the run, and follows it; None where it is not waited for."""
-    from flows import provenance  # noqa: PLC0415
+    from flows.books import provenance  # noqa: PLC0415
     from flows.operate import following  # noqa: PLC0415
     from flows.servers.prefect_server import connected, prefect_server  # noqa: PLC0415
     from tasks.registry import tracking  # noqa: PLC0415

@@ -10,7 +10,7 @@ from prefect.client.schemas.filters import FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows import provenance
+from flows.books import provenance
 from flows.operate import schedules
 from flows.operate.manifest import FLOWS
 from flows.servers.prefect_server import Server, connected
