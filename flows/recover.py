@@ -186,8 +186,8 @@ def _close(
 ) -> dict[str, Any]:
     """Says in the run what a training that came to its end says there, and takes the failure away."""
     links = {
-        "MLflow run": provenance.run_page(reference),
-        "Report": provenance.run_page(reference, "report.html"),
+        "MLflow run": provenance.run_page(reference, project.folder.parents[1]),
+        "Report": provenance.run_page(reference, project.folder.parents[1], "report.html"),
         "Prefect flow run": run["tags"].get("prefect.flow_run", ""),
     }
     environment = provenance.environment(records["fit"].device)

@@ -66,7 +66,7 @@ def reigning(uri: str, name: str) -> ModelVersion | None:
     if promoted:
         raise RegistryConflict(
             f"model {quoted(name)} has no alias champion, although version {promoted} was promoted",
-            fix="set the alias again in the MLflow UI, or remove the model's tag modelyard.champion",
+            fix="set it again with `modelyard rollback`, or remove the model's tag modelyard.champion",
         )
     return None
 

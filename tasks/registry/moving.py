@@ -182,6 +182,11 @@ def _goals(moves: Moves) -> dict[str, int | None]:
     return {alias: to for alias, (_, to) in moves.items()}
 
 
+def lock(root: Path, name: str) -> Path:
+    """The file that is locked while an alias of the model may move."""
+    return root / "mlflow" / "locks" / f"{name}.lock"
+
+
 @contextmanager
 def holding(uri: str, root: Path, name: str) -> Iterator[Section]:
     """Holds the lock of the model called `name`; what an earlier holder left open is settled first.
@@ -190,9 +195,12 @@ def holding(uri: str, root: Path, name: str) -> Iterator[Section]:
         RegistryConflict: The lock was not to be had.
         Unavailable: The store can't be reached.
     """
-    lock = root / "mlflow" / "locks" / f"{name}.lock"
     waiting = f"the registry of {name}"
-    with backend.locked(lock, waiting_for=waiting), backend.reaching(uri), _everywhere(uri, name) as check:
+    with (
+        backend.locked(lock(root, name), waiting_for=waiting),
+        backend.reaching(uri),
+        _everywhere(uri, name) as check,
+    ):
         section = Section(uri, root, name, check)
         section.settle()
         yield section

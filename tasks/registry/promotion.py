@@ -12,7 +12,7 @@ from typing import Literal
 
 from tasks.errors import RegistryConflict, quoted
 from tasks.records import ModelVersion
-from tasks.registry import backend, fetching, versions
+from tasks.registry import backend, fetching, moving, versions
 from tasks.registry.ledger import Entry, Evidence, Held, Ledger, evidence_of
 from tasks.registry.moving import LEDGER, Section, holding
 from tasks.registry.versions import CHALLENGER, CHAMPION, DECISION, FAILED
@@ -216,8 +216,8 @@ def _before(section: Section, to: int | None) -> Held:
         earlier = [held for held in section.ledger.held() if held.version == to]
         problem = f"version {to} was never champion of model {quoted(section.name)}"
     else:
-        stack = section.ledger.champions()
-        earlier = [held for held in stack if held.version not in (None, present)]
+        stack = [held for held in section.ledger.champions() if held.version != present]
+        earlier = [held for held in stack if _exists(section, held)]
         problem = f"model {quoted(section.name)} had no champion before {_named(present)}"
     if not earlier:
         raise RegistryConflict(
@@ -227,11 +227,24 @@ def _before(section: Section, to: int | None) -> Held:
     return earlier[-1]
 
 
+def _exists(section: Section, held: Held) -> bool:
+    """Whether it is still there: not deleted, nor its number given to another."""
+    if held.version is None:
+        return False
+    entry = versions.get(section.client, section.name, held.version)
+    return entry is not None and (entry.run_id or None) == held.run_id
+
+
 def examine(uri: str, root: Path, name: str) -> list[str]:
-    """What is wrong with a model's aliases and its ledger, a sentence each; changes nothing."""
-    ledger = Ledger(root, name)
-    with backend.reaching(uri):
-        client = backend.client(uri)
+    """What is wrong with a model's aliases and its ledger, a sentence each; changes nothing.
+
+    Raises:
+        RegistryConflict: A promotion goes on and does not end.
+        Unavailable: The registry can't be reached.
+    """
+    lock = moving.lock(root, name)
+    with backend.locked(lock, waiting_for=f"the registry of {name}"), backend.reaching(uri):
+        client, ledger = backend.client(uri), Ledger(root, name)
         aliases, tags = versions.aliases(client, name), versions.model_tags(client, name)
     found = [f"{ledger.path.name}: {problem}" for problem in ledger.problems]
     seq, _, tip = tags.get(LEDGER, "").partition(" ")

@@ -389,6 +389,18 @@ def test_rollback_brings_back_an_alias_that_was_removed(registry: Fake, tmp_path
     assert registry.aliases["champion"] == 1
 
 
+def test_rollback_passes_over_what_was_deleted(registry: Fake, tmp_path: Path) -> None:
+    for value, seen in ((0.5, None), (0.6, 1), (0.7, 2), (0.8, 3)):
+        admit(tmp_path, registry.add(value), seen)
+    registry.delete(4)
+    registry.add(0.1)
+    registry.delete(3)
+    assert promotion.rollback(URI, tmp_path, NAME).model.version == 2
+    registry.delete(1)
+    with pytest.raises(RegistryConflict, match="no champion before version 2"):
+        promotion.rollback(URI, tmp_path, NAME)
+
+
 def test_rollback_never_takes_another_version_with_the_same_number(registry: Fake, tmp_path: Path) -> None:
     admit(tmp_path, registry.add(0.5), None)
     admit(tmp_path, registry.add(0.6), 1)
