@@ -118,9 +118,9 @@ def _prefect(root: Path) -> tuple[State, str]:
     if url := prefect_server.configured_url():
         answers = prefect_server.healthy(url, patience=5)
         return ("ok" if answers else "broken"), f"{url} {'answers' if answers else 'does not answer'}"
-    if database := config.root_settings(root).prefect.database:
-        postgres.reach(database)
-        return "ok", f"{database} answers"
+    if place := config.root_settings(root).prefect.database:
+        postgres.reach(place)
+        return "ok", f"{place} answers"
     home = root / ".state" / "prefect"
     if not (home / "prefect.db").exists():
         return "ok", "a server is started when it is needed; none was yet"

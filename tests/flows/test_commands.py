@@ -223,7 +223,7 @@ def test_ui_names_a_taken_port(yard, trained) -> None:
         port = taken.getsockname()[1]
         answer = yard("ui", "--port", str(port))
     assert answer.code == 2
-    assert f"port {port} is taken" in answer.err
+    assert f"port {port} on 127.0.0.1 is taken" in answer.err
 
 
 def test_download(yard, monkeypatch, tmp_path: Path) -> None:
