@@ -164,8 +164,9 @@ class Dispatcher:
                 continue
             cancelled = code == children.CANCELLED or child.flow_run_id in self._cancelling()
             message = "cancelled on request" if cancelled else children.explain(code)
+            reconcile.reconcile(self.root)  # MLflow first: who sees the end in Prefect finds it there too
             reconcile.bury(self.client, child.flow_run_id, message, cancelled=cancelled)
-            reconcile.reconcile(self.root, self.client)  # the other half: MLflow
+            reconcile.reconcile(self.root, self.client)
             child.close()
             del self.children[child.flow_run_id]
             log.info("run %s ended with code %d", child.flow_run_id, code)

@@ -16,7 +16,11 @@ def as_type(column: pd.Series, kind: str) -> tuple[pd.Series, np.ndarray]:
         numbers = pd.to_numeric(column, errors="coerce").astype("float64")
         return numbers, (numbers.isna().to_numpy() & ~missing) | np.isinf(numbers.to_numpy())
     if kind == "date":
-        dates = pd.to_datetime(column, errors="coerce", format="ISO8601")
+        try:
+            dates = pd.to_datetime(column, errors="coerce", format="ISO8601")
+        except ValueError:  # zones that differ from row to row
+            zoned = pd.to_datetime(column, errors="coerce", format="ISO8601", utc=True)
+            dates = zoned.dt.tz_localize(None)
         return dates, dates.isna().to_numpy() & ~missing
     if kind == "boolean":
         texts = column.astype("str").str.lower().map({"true": True, "false": False, "1": True, "0": False})

@@ -138,3 +138,12 @@ def test_probabilities_are_a_softmax_even_of_large_outputs() -> None:
     answers = scoring.decode(outputs, Labels(("no", "yes"), (1, 1)))
     assert answers.values.tolist() == ["no", "yes"]
     np.testing.assert_allclose(answers.probabilities, [[1.0, 0.0], [0.25, 0.75]], atol=1e-7)  # type: ignore[arg-type]
+
+
+def test_dates_whose_zones_differ_are_read() -> None:
+    from tasks.learning.raw import as_type
+
+    column = pd.Series(["2026-01-01T02:00:00+02:00", "2026-01-01T00:00:00+00:00", "soon", None])
+    dates, bad = as_type(column, "date")
+    assert bad.tolist() == [False, False, True, False]
+    assert dates[0] == dates[1] == pd.Timestamp("2026-01-01")
