@@ -218,7 +218,8 @@ def _before(section: Section, to: int | None) -> Held:
     else:
         stack = [held for held in section.ledger.champions() if held.version != present]
         earlier = [held for held in stack if _exists(section, held)]
-        problem = f"model {quoted(section.name)} had no champion before {_named(present)}"
+        before = "" if present is None else f" before {_named(present)}"
+        problem = f"model {quoted(section.name)} had no champion{before}"
     if not earlier:
         raise RegistryConflict(
             problem,

@@ -373,7 +373,7 @@ def test_rollback_goes_back_step_by_step(registry: Fake, tmp_path: Path) -> None
 
 
 def test_rollback_goes_to_champions_only(registry: Fake, tmp_path: Path) -> None:
-    with pytest.raises(RegistryConflict, match=r"had no champion before no champion.*modelyard promote"):
+    with pytest.raises(RegistryConflict, match=r"had no champion; .*modelyard promote"):
         promotion.rollback(URI, tmp_path, NAME)
     assert not book(tmp_path).path.exists()
     admit(tmp_path, registry.add(0.5), None)
