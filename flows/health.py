@@ -16,7 +16,7 @@ from typing import Literal
 from flows.servers import prefect_server
 from tasks import config
 from tasks.errors import ModelyardError
-from tasks.registry import postgres
+from tasks.registry.stores import postgres
 from tasks.wording import size
 
 State = Literal["ok", "warn", "broken"]

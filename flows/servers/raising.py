@@ -15,7 +15,8 @@ from typing import IO, Any
 from flows.servers import address, credentials, mlflow_process, prefect_process, prefect_server, standing
 from tasks.config import Settings, root_settings
 from tasks.errors import ConfigError, RegistryConflict, Unavailable
-from tasks.registry import backend, postgres
+from tasks.registry import backend
+from tasks.registry.stores import postgres
 
 START_LIMIT = 120.0
 """Seconds until everything is up; fifteen are usual on two cores, thirty for the first time."""

@@ -15,14 +15,14 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tasks.config import root_settings
 from tasks.errors import ConfigError, ModelyardError, RegistryConflict, Unavailable, quoted
-from tasks.registry import postgres
+from tasks.registry.stores import postgres, sqlite
 
 LOCK_SECONDS = 60.0
 """How long one process waits for another that holds a lock."""
@@ -50,9 +50,7 @@ _OURS = ("RESOURCE_ALREADY_EXISTS", "INVALID_PARAMETER_VALUE")
 def connect(root: Path) -> str:
     """The tracking URI, with the store behind it ready for use.
 
-    The local store is made once, by whoever comes first, under a file lock: it is built under
-    another name and renamed, so a file that exists has every table. It is put into write-ahead
-    mode, which halves what a metric costs and lets readers read during a write.
+    The store is made once, by whoever comes first, under a file lock.
 
     Args:
         root: Folder that holds `mlflow/`.
@@ -71,21 +69,30 @@ def connect(root: Path) -> str:
         quiet()
         return uri
     quiet()
-    store = root_settings(root).mlflow
-    _check_reader(store.artifacts)
-    if store.database is not None:
-        with locked(root / "mlflow" / ".lock", waiting_for="the MLflow store to be made"):
-            postgres.reach(store.database)
-            with reaching(store.database):
-                postgres.prepare(store.database, artifacts(root, "Default"))
-        return store.database
+    settings = root_settings(root).mlflow
+    _check_reader(settings.artifacts)
+    with locked(root / "mlflow" / ".lock", waiting_for="the MLflow store to be made"):
+        return _local(root) if settings.database is None else _shared(root, settings.database)
+
+
+def _local(root: Path) -> str:
     path = (root / "mlflow" / "mlflow.db").resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.parent / ".lock", waiting_for="the MLflow store to be made"):
-        if not path.exists():
-            _create(path)
-    _check(path)
-    return f"sqlite:///{path}"
+    uri = f"sqlite:///{path}"
+    if not path.exists():
+        with reaching(uri):
+            sqlite.make(path, artifacts(root, "Default"))
+    try:
+        sqlite.check(path)
+    except sqlite3.Error as error:
+        raise _unavailable(uri, error) from None
+    return uri
+
+
+def _shared(root: Path, database: str) -> str:
+    postgres.reach(database)
+    with reaching(database):
+        postgres.prepare(database, artifacts(root, "Default"))
+    return database
 
 
 def is_remote(uri: str) -> bool:
@@ -221,23 +228,6 @@ def quiet() -> None:
         logger.propagate = False
 
 
-def _create(path: Path) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
-
-    temporary = path.with_name(".mlflow.db.new")
-    _remove(temporary)  # what a process that died left behind
-    uri = f"sqlite:///{temporary}"
-    try:
-        with reaching(uri):
-            store = SqlAlchemyStore(uri, artifacts(path.parent.parent, "Default"))
-            store.engine.dispose()
-        with closing(sqlite3.connect(temporary)) as database:
-            database.execute("PRAGMA journal_mode=WAL")  # a property of the file: once is for ever
-        temporary.replace(path)
-    finally:
-        _remove(temporary)
-
-
 def _check_reader(place: str | None) -> None:
     """MLflow reads an object store through a package that is not among our own."""
     readers = {"s3": ("boto3", "boto3"), "gs": ("google.cloud.storage", "google-cloud-storage")}
@@ -251,21 +241,3 @@ def _installed(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:
         return False
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).unlink()
-
-
-def _check(path: Path) -> None:
-    # SQLite tells of a damaged file at the first read; MLflow would retry for minutes.
-    uri = f"sqlite:///{path}"
-    try:
-        with closing(sqlite3.connect(path, timeout=5)) as database:
-            found = database.execute("SELECT count(*) FROM alembic_version").fetchone()
-    except sqlite3.Error as error:
-        raise _unavailable(uri, error) from None
-    if found != (1,):
-        raise _unavailable(uri, "its tables are incomplete")
