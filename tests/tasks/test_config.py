@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501 - a mistake and the line that it earns stand side by side
 
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks import config
+from tasks.config import strict_yaml
 from tasks.config.strict_yaml import parse
 from tasks.errors import ConfigError, ModelyardError, UnsafeInput
 
@@ -330,12 +332,18 @@ def test_no_text_escapes_the_error_hierarchy(text):
         assert "\n" not in str(error)
 
 
+# PyYAML leaves some texts without quotes that are numbers for us: 0E0 is one in YAML 1.2.
+TEXTS = st.text().filter(
+    lambda text: not any(re.fullmatch(known, text) for known in strict_yaml._SCALARS.values())
+)
+
+
 @given(
     st.recursive(
         st.one_of(
-            st.none(), st.booleans(), st.integers(-(10**18), 10**18), st.floats(allow_nan=False), st.text()
+            st.none(), st.booleans(), st.integers(-(10**18), 10**18), st.floats(allow_nan=False), TEXTS
         ),
-        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(), inner, max_size=3)),
+        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(TEXTS, inner, max_size=3)),
         max_leaves=6,
     )
 )
