@@ -7,7 +7,9 @@ from typing import Any, Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import bookkeeping, pages
+from flows import pages
+from flows.books.keeping import Books
+from flows.books.opening import training
 from tasks.decide import decide
 
 
@@ -36,7 +38,7 @@ def retrain(
     Raises:
         ModelyardError: Any failure that was foreseen; the MLflow run says FAILED and why.
     """
-    opening = bookkeeping.training(project, root, source, settings, retraining=True, if_running=if_running)
+    opening = training(project, root, source, settings, retraining=True, if_running=if_running)
     try:
         with opening as books:
             decided = books.do(decide, **books.deciding(force=force))
@@ -46,7 +48,7 @@ def retrain(
     return pages.publish(document)
 
 
-def _train(books: bookkeeping.Books) -> dict[str, Any]:
+def _train(books: Books) -> dict[str, Any]:
     from flows.train import in_order  # noqa: PLC0415 - three seconds of imports that a skipped run saves
 
     return in_order(books)

@@ -7,7 +7,9 @@ from typing import Any, Literal
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows import bookkeeping, pages
+from flows import pages
+from flows.books.keeping import Books
+from flows.books.opening import training
 from tasks.clean import clean
 from tasks.evaluate import evaluate
 from tasks.fit import fit
@@ -40,14 +42,14 @@ def train(
         ModelyardError: Any failure that was foreseen; the MLflow run says FAILED and why.
     """
     try:
-        with bookkeeping.training(project, root, source, settings, if_running=if_running) as books:
+        with training(project, root, source, settings, if_running=if_running) as books:
             document = in_order(books)
     except KeyboardInterrupt:
         return pages.cancelled()
     return pages.publish(document)
 
 
-def in_order(books: bookkeeping.Books) -> dict[str, Any]:
+def in_order(books: Books) -> dict[str, Any]:
     """Runs the six steps, each on what the ones before it returned; returns the run's document."""
     c, do, work = books.config, books.do, books.work
     raw = do(validate, c.source, c.validation, c.target, c.task, c.columns, books.folder, work)

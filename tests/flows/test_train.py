@@ -170,12 +170,12 @@ def test_refused_data_fails_the_run_and_leaves_the_champion(yard, trained, tmp_p
 
 
 def test_interrupt_marks_the_run_killed(yard, trained, monkeypatch) -> None:
-    import flows.bookkeeping as bookkeeping
+    from flows.books import keeping
 
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bookkeeping.entries, "enter", interrupted)
+    monkeypatch.setattr(keeping.entries, "enter", interrupted)
     answer = yard("train", "rings", "--json")
     assert answer.code == 130
     assert answer.document["error"]["code"] == "INTERRUPTED"

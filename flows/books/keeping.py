@@ -1,19 +1,18 @@
 """What a training run leaves behind besides its model: an MLflow run, Prefect artifacts, a report.
 
-`training` opens the books and closes them whatever happens; `Books.do` runs one step and enters its
-record. The flow itself holds nothing but the order of the steps. What only a training needs (torch,
-the report) is imported when it begins: a run that decides against one is over within seconds.
+`Books.do` runs one step and enters its record; the flow itself holds nothing but the order of the
+steps. What only a training needs (torch, the report) is imported when it begins: a run that decides
+against one is over within seconds.
 """
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from prefect import Task
 from prefect.logging import get_run_logger
@@ -21,15 +20,11 @@ from prefect.runtime import flow_run
 
 from flows import audience, occupation, outcome, past
 from flows.books import decision, entries, provenance
-from flows.occupation import Policy
-from flows.roots import find_root
-from tasks import config as configuration
 from tasks import store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
-from tasks.lease import Lease
 from tasks.records import DecideRecord, ModelVersion, RunRef
-from tasks.registry import tracking, unfinished
+from tasks.registry import tracking
 
 R = TypeVar("R")
 
@@ -74,7 +69,7 @@ class Books:
         name = self.step = step.name
         audience.present().begin(name)
         try:
-            with _listening(name):
+            with _training(self) if name == "fit" else nullcontext():
                 record: R = step(*args, **kwargs)
         except BaseException:
             audience.present().failed(name)
@@ -179,7 +174,7 @@ class Books:
         """The report as far as the run came, beside the project's data and in MLflow."""
         from flows.books import reporting  # noqa: PLC0415
 
-        environment = provenance.environment(_device(self.config))
+        environment = provenance.environment(device_of(self.config))
         return reporting.write(self.project, self.run, self.records, self.links(), environment, reasons)
 
     def close(self) -> dict[str, Any]:
@@ -218,109 +213,25 @@ class Books:
         self.write_report(f"failed: {error}")
 
 
-@contextmanager
-def training(
-    project: str,
-    root: str | None,
-    source: str | None,
-    settings: list[str] | None,
-    *,
-    retraining: bool = False,
-    if_running: Policy = "wait",
-) -> Iterator[Books]:
-    """Opens the books of one run; whatever ends the block is what they say in the end.
-
-    Args:
-        project: Folder name below `data/`.
-        root: The checkout; found like the command line finds it when absent.
-        source: Data that replaces the project's own.
-        settings: Assignments `dotted.key=value`.
-        retraining: Whether a decision comes first; only after it is the device looked for.
-        if_running: What happens if another run of the project goes on.
+def device_of(config: Config) -> str:
+    """The device that a project trains on, here and now.
 
     Raises:
-        ConfigError: The configuration is wrong or its device is not there; no run was begun.
-        RegistryConflict: Another run of the project goes on, and the policy is to refuse.
-        Unavailable: The MLflow store can't be reached.
+        ConfigError: It asks for one that is not there.
     """
-    place = find_root(root)
-    path = Path(source).resolve() if source else None
-    loaded = configuration.load(
-        place, project, source=path, settings=tuple(settings or ()), retraining=retraining
-    )
-    if not retraining:
-        _device(loaded.config)
-    who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
-    with (
-        occupation.run(place, project=project, **who) as held,
-        occupation.project(place, project, if_running, get_run_logger().info, **who),
-    ):
-        books = Books(loaded, place, _begin(loaded, place, held))
-        with _ending(books, held):
-            yield books
-
-
-@contextmanager
-def _ending(books: Books, held: Lease) -> Iterator[None]:
-    """Whatever ends the block is what the books say in the end."""
-    audience.present().started(books.run, str(flow_run.id or ""))
-    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
-    try:
-        yield
-        status = "FINISHED"
-    except Exception as error:
-        with _reporting():
-            books.fail(error)
-        raise
-    except BaseException as error:  # Ctrl-C, or a cancelled flow run
-        status = "KILLED"
-        with _reporting():
-            tracking.set_tags(books.run, {"error.code": type(error).__name__})
-        raise
-    finally:
-        tracking.finish_run(books.run, status)
-        held.note(mlflow_ended=True)
-
-
-def _device(config: Config) -> str:
     from tasks.learning import devices  # noqa: PLC0415
 
     return devices.resolve_device(config.fit.device)
 
 
-def _listening(step: str) -> AbstractContextManager[None]:
-    """Lets the audience hear of each epoch, in the step that has any."""
-    if step != "fit":
-        return nullcontext()
+@contextmanager
+def _training(books: Books) -> Iterator[None]:
+    """Holds the GPU, where there is one, and lets the audience hear of each epoch."""
     from tasks.learning import training as loop  # noqa: PLC0415
 
-    return loop.watching(audience.present().epoch)
-
-
-def _begin(project: Project, root: Path, held: Lease) -> RunRef:
-    page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
-    tags = {
-        "mlflow.note.content": f"[Prefect flow run]({page})",
-        "mlflow.runName": f"{project.config.name} {str(flow_run.id)[:8]}",
-        "prefect.flow_run_id": str(flow_run.id or ""),
-        "prefect.flow_run": page,
-        unfinished.LEASE: held.path.name,
-        unfinished.HOST: str(held.facts["host"]),
-        **provenance.git_state(root),
-    }
-    run = tracking.start_run(tracking.connect(root), project.config.name, root, tags=tags)
-    held.note(mlflow_run_id=run.run_id)
-    tracking.log_params(run, project.config.model_dump(mode="json", by_alias=True))
-    with tempfile.TemporaryDirectory() as place:
-        text = configuration.as_yaml(project.config)
-        tracking.log_artifact(run, store.write_text(Path(place) / "config.yaml", text))
-    return run
-
-
-@contextmanager
-def _reporting() -> Iterator[None]:
-    """What fails while a failure is written down must not hide that failure."""
-    try:
+    who = {"project": books.config.name, "action": "fit", "mlflow_run_id": books.run.run_id}
+    with (
+        occupation.device(books.root, device_of(books.config), get_run_logger().info, **who),
+        loop.watching(audience.present().epoch),
+    ):
         yield
-    except Exception as error:
-        get_run_logger().warning("could not write about the failure: %s", error)

@@ -1,0 +1,117 @@
+"""How a run's books are opened and closed: what it occupies, its MLflow run, and whatever ends it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
+
+from flows import audience, occupation
+from flows.books import provenance
+from flows.books.keeping import Books, device_of
+from flows.occupation import Policy
+from flows.roots import find_root
+from tasks import config as configuration
+from tasks import store
+from tasks.config import Project
+from tasks.lease import Lease
+from tasks.records import RunRef
+from tasks.registry import tracking, unfinished
+
+
+@contextmanager
+def training(
+    project: str,
+    root: str | None,
+    source: str | None,
+    settings: list[str] | None,
+    *,
+    retraining: bool = False,
+    if_running: Policy = "wait",
+) -> Iterator[Books]:
+    """Opens the books of one run; whatever ends the block is what they say in the end.
+
+    Args:
+        project: Folder name below `data/`.
+        root: The checkout; found like the command line finds it when absent.
+        source: Data that replaces the project's own.
+        settings: Assignments `dotted.key=value`.
+        retraining: Whether a decision comes first; only after it is the device looked for.
+        if_running: What happens if another run of the project goes on.
+
+    Raises:
+        ConfigError: The configuration is wrong or its device is not there; no run was begun.
+        RegistryConflict: Another run of the project goes on, and the policy is to refuse.
+        Unavailable: The MLflow store can't be reached.
+    """
+    place = find_root(root)
+    path = Path(source).resolve() if source else None
+    loaded = configuration.load(
+        place, project, source=path, settings=tuple(settings or ()), retraining=retraining
+    )
+    if not retraining:
+        device_of(loaded.config)
+    who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
+    with (
+        occupation.run(place, project=project, **who) as held,
+        occupation.project(place, project, if_running, get_run_logger().info, **who),
+    ):
+        books = Books(loaded, place, _begin(loaded, place, held))
+        with _ending(books, held):
+            yield books
+
+
+@contextmanager
+def _ending(books: Books, held: Lease) -> Iterator[None]:
+    """Whatever ends the block is what the books say in the end."""
+    audience.present().started(books.run, str(flow_run.id or ""))
+    status: Literal["FINISHED", "FAILED", "KILLED"] = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except Exception as error:
+        with _reporting():
+            books.fail(error)
+        raise
+    except BaseException as error:  # Ctrl-C, or a cancelled flow run
+        status = "KILLED"
+        with _reporting():
+            tracking.set_tags(books.run, {"error.code": type(error).__name__})
+        raise
+    finally:
+        tracking.finish_run(books.run, status)
+        held.note(mlflow_ended=True)
+
+
+def _begin(project: Project, root: Path, held: Lease) -> RunRef:
+    page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
+    tags = {
+        "mlflow.note.content": f"[Prefect flow run]({page})",
+        "mlflow.runName": f"{project.config.name} {str(flow_run.id)[:8]}",
+        "prefect.flow_run_id": str(flow_run.id or ""),
+        "prefect.flow_run": page,
+        unfinished.LEASE: held.path.name,
+        unfinished.HOST: str(held.facts["host"]),
+        **provenance.git_state(root),
+    }
+    run = tracking.start_run(tracking.connect(root), project.config.name, root, tags=tags)
+    held.note(mlflow_run_id=run.run_id)
+    tracking.log_params(run, project.config.model_dump(mode="json", by_alias=True))
+    with tempfile.TemporaryDirectory() as place:
+        text = configuration.as_yaml(project.config)
+        tracking.log_artifact(run, store.write_text(Path(place) / "config.yaml", text))
+    return run
+
+
+@contextmanager
+def _reporting() -> Iterator[None]:
+    """What fails while a failure is written down must not hide that failure."""
+    try:
+        yield
+    except Exception as error:
+        get_run_logger().warning("could not write about the failure: %s", error)
