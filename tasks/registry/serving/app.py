@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BODY_BYTES = 64 * 2**20
 """Largest body that is read: some ten thousand images, or a million short rows."""
+THREADS = 4
+"""Most predictions at a time. The interpreter's lock makes many slow; one would wait for each large one."""
 OPEN_PATHS = ("/ping", "/health")
 """What is asked by programs that only want to know whether somebody is there."""
 
@@ -34,7 +36,7 @@ def application(champion: Champion, say: Callable[[str], None], *, body_bytes: i
     from mlflow.version import VERSION  # noqa: PLC0415
 
     app = FastAPI(openapi_url=None)
-    pool = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="scoring")
+    pool = ThreadPoolExecutor(max(2, min(THREADS, os.cpu_count() or 1)), thread_name_prefix="scoring")
     seconds = MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT.get()
 
     async def ping() -> Response:
