@@ -9,6 +9,8 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from contextlib import closing
 from pathlib import Path
 
@@ -89,6 +91,8 @@ def test_life_of_a_server(home: Path) -> None:
         time.sleep(2 * prefect_process.POLL_SECONDS)
         assert module.healthy(url, 5), "one user left: the server stays"
         assert flow_runs(url, root) == known > 0, "the history is the one of earlier servers"
+        with pytest.raises(urllib.error.HTTPError, match="401"):  # behind the door, short as its life is
+            urllib.request.urlopen(f"{url}/admin/version")
         user.send_signal(signal.SIGKILL)
         user.wait()
         assert wait_gone(home, pid, port) < GONE_WITHIN * (3 if os.getloadavg()[0] > 4 else 1)
