@@ -199,4 +199,5 @@ def _champion_line(champion: int | None, moment: datetime | None, then: Entry | 
     version: Any = then.moves["champion"][1] if then else None
     if then is None or version is None:
         return f"no version was champion at {moment:%Y-%m-%d %H:%M:%S %Z}"
-    return f"version {version} was champion at {moment:%Y-%m-%d %H:%M:%S %Z}, since {then.time[:19]} UTC"
+    since = then.time[:19].replace("T", " ")
+    return f"version {version} was champion at {moment:%Y-%m-%d %H:%M:%S %Z}, since {since} UTC"

@@ -80,7 +80,7 @@ class Section:
         )
         moves: Moves = {
             alias: (self.aliases.get(alias), to)
-            for alias, to in goal.items()
+            for alias, to in sorted(goal.items(), key=_champion_first)
             if self.aliases.get(alias) != to
         }
         if moves:
@@ -92,9 +92,9 @@ class Section:
 
     def _set(self, moves: Moves) -> None:
         # The champion first: it decides whether an interrupted move took place.
-        for alias in sorted(moves, key=lambda alias: alias != CHAMPION):
+        for alias, (_, to) in sorted(moves.items(), key=_champion_first):
             self._check()
-            self.client.set_registered_model_alias(self.name, alias, str(moves[alias][1]))
+            self.client.set_registered_model_alias(self.name, alias, str(to))
         self.aliases = versions.aliases(self.client, self.name)
         if any(self.aliases.get(alias) != to for alias, (_, to) in moves.items()):
             raise RegistryConflict(
@@ -176,6 +176,10 @@ class Section:
             run_id=version.run_id or None if version else None,
             evidence=evidence_of(version.tags) if version else None,
         )
+
+
+def _champion_first(item: tuple[str, object]) -> bool:
+    return item[0] != CHAMPION
 
 
 def _goals(moves: Moves) -> dict[str, int | None]:
