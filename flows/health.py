@@ -13,8 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from flows import occupation
 from flows.servers import prefect_server
-from tasks import config
+from tasks import config, lease
 from tasks.errors import ModelyardError
 from tasks.registry.stores import postgres
 from tasks.wording import size
@@ -43,6 +44,7 @@ def examine(root: Path) -> Iterator[Check]:
         ("disk", _disk),
         ("mlflow", _mlflow),
         ("prefect", _prefect),
+        ("runs", _runs),
     ]
     for name, look in checks:
         yield _examined(name, look, root)
@@ -128,6 +130,17 @@ def _prefect(root: Path) -> tuple[State, str]:
         problem = database.execute("PRAGMA quick_check").fetchone()[0]
         runs = database.execute("SELECT count(*) FROM flow_run").fetchone()[0]
     return ("ok", f"{runs} flow runs in {home}") if problem == "ok" else ("broken", f"{home}: {problem}")
+
+
+def _runs(root: Path) -> tuple[State, str]:
+    """Who is at work, and which dead runs Prefect still has to be told of (MLflow was, by this command)."""
+    from flows.operate import reconcile  # noqa: PLC0415
+
+    living = [lease.describe(note) for note in lease.living(occupation.runs(root))]
+    dead = reconcile.unfinished(root)
+    if dead:
+        return "warn", f"died, and Prefect does not know yet: {'; '.join(dead)}; `modelyard up` tells it"
+    return "ok", f"at work: {'; '.join(living)}" if living else "none at work, none died unnoticed"
 
 
 def _project(root: Path, name: str) -> tuple[State, str]:

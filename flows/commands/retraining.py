@@ -96,6 +96,7 @@ def _submit(common: Common, words: dict[str, Any], *, wait: bool) -> dict[str, A
         if not wait:
             common.answer({"project": project, "flow_run_id": str(run.id), "url": page, "outcome": None})
             return None
+        uri = tracking.connect(root)  # a second of imports, while the run's process starts
         state = following.follow(run.id, lambda line: out.print(escape(line), soft_wrap=True))
-        summary = following.document(tracking.connect(root), project, run.id, state)
+        summary = following.document(uri, project, run.id, state)
     return summary | {"seconds": round(time.monotonic() - began, 3)}
