@@ -34,7 +34,7 @@ from prefect.states import Cancelled, Pending
 from flows import occupation
 from flows.operate import backlog, children, deployments, reconcile, schedules
 from flows.operate.children import Child
-from flows.operate.manifest import Declared
+from flows.operate.manifest import FLOWS, Declared
 from flows.operate.watch import Watch
 from tasks import config, lease, store
 from tasks.errors import ModelyardError
@@ -56,6 +56,7 @@ class Dispatcher:
         self.watch = Watch(root)
         self.declared: dict[UUID, Declared] = {}
         self.children: dict[UUID, Child] = {}
+        self._asked: set[UUID] = set()
         self.limit = os.cpu_count() or 1  # a training takes one thread by default
         self._applied = ""
         self._chores = {
@@ -173,17 +174,27 @@ class Dispatcher:
 
     def cancel(self) -> None:
         """Stops runs that somebody cancelled in the pages or on the command line."""
-        for flow_run_id in self._cancelling():
+        wanted = self._cancelling()
+        self._asked &= wanted.keys()
+        for flow_run_id, deployment in wanted.items():
             if (child := self.children.get(flow_run_id)) is not None:
                 child.ask(signal.SIGINT)
-            else:  # its process is gone, or never was
+            elif note := self._note_of(flow_run_id):  # a command that runs here by itself
+                if flow_run_id not in self._asked and occupation.cancel(note):
+                    self._asked.add(flow_run_id)
+            elif deployment in self.declared:  # its process is gone, or never was
                 reconcile.bury(self.client, flow_run_id, "cancelled on request", cancelled=True)
 
-    def _cancelling(self) -> list[UUID]:
+    def _cancelling(self) -> dict[UUID, UUID | None]:
+        """Runs of our flows that are to be cancelled, each with its deployment."""
         wanted = f.FlowRunFilterState(type=f.FlowRunFilterStateType(any_=[StateType.CANCELLING]))
-        mine = f.FlowRunFilterDeploymentId(any_=list(self.declared))
-        runs = self.client.read_flow_runs(flow_run_filter=f.FlowRunFilter(state=wanted, deployment_id=mine))
-        return [run.id for run in runs]
+        ours = f.FlowFilter(name=f.FlowFilterName(any_=list(FLOWS.values())))
+        runs = self.client.read_flow_runs(flow_filter=ours, flow_run_filter=f.FlowRunFilter(state=wanted))
+        return {run.id: run.deployment_id for run in runs}
+
+    def _note_of(self, flow_run_id: UUID) -> dict[str, Any] | None:
+        notes = lease.living(occupation.runs(self.root))
+        return next((note for note in notes if note.get("flow_run_id") == str(flow_run_id)), None)
 
     def look(self) -> None:
         """Asks for a retraining of each project whose files changed."""

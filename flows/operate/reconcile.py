@@ -25,7 +25,6 @@ from tasks.lease import Lease
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-FLOWS = ("train", "retrain", "predict")
 YOUNG = timedelta(seconds=30)
 """A run without a lease that is younger may be about to take one."""
 
@@ -157,9 +156,11 @@ def _running_in_prefect(client: SyncPrefectClient) -> list[Any]:
     from prefect.client.schemas import filters as f  # noqa: PLC0415
     from prefect.client.schemas.objects import StateType  # noqa: PLC0415
 
+    from flows.operate.manifest import FLOWS  # noqa: PLC0415
+
     at_work = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
     runs = client.read_flow_runs(
-        flow_filter=f.FlowFilter(name=f.FlowFilterName(any_=list(FLOWS))),
+        flow_filter=f.FlowFilter(name=f.FlowFilterName(any_=list(FLOWS.values()))),
         flow_run_filter=f.FlowRunFilter(
             state=f.FlowRunFilterState(type=f.FlowRunFilterStateType(any_=at_work))
         ),

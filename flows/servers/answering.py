@@ -37,9 +37,6 @@ def run(app: Application, listener: socket.socket, ready: Callable[[], None]) ->
         timeout_keep_alive=IDLE,
         timeout_graceful_shutdown=PATIENCE,
     )
-    # asyncio does this only for sockets that were made with the protocol's number; without it every
-    # answer waits 40 ms for the client's acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _Server(settings, ready).run(sockets=[listener])
 
 

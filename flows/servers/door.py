@@ -22,7 +22,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 POLICY_VIOLATION = 1008
 WORDS = {
     400: "this server does not go by that name",
-    401: "user and password stand in .state/credentials, in the folder that the servers were started for",
+    401: "user and password are wanted: see .state/credentials, or the file that was named at the start",
     403: "no other site may speak to this server",
 }
 

@@ -1,8 +1,8 @@
 """Runs in MLflow: parameters, metrics, data sets and files of one run, addressed by a `RunRef`.
 
 Nothing here reads or sets MLflow's ambient run or URI: a task that runs in a pool's thread would see
-none. `connect`, `champion`, `reigning`, `version` and `versions` are offered here too, so that a flow needs to
-know one module.
+none. `connect`, `champion`, `reigning`, `version` and `versions` are offered here too, so that a flow
+needs to know one module.
 """
 
 from __future__ import annotations

@@ -23,7 +23,6 @@ import pytest
 
 from flows.cli import main
 from flows.commands import serving
-from flows.servers import address, answering
 from tasks.errors import ConfigError
 
 PROJECT = """
@@ -173,19 +172,6 @@ def test_ctrl_c_is_a_regular_end_and_a_request_under_way_is_answered(
     assert "x-model-version: 2\r\n" in answer
     assert (serving.process.returncode, out, err.splitlines()[-1]) == (0, "", "stopped")
     assert "Traceback" not in err
-
-
-def test_an_answer_does_not_wait_for_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[int] = []
-    monkeypatch.setattr(
-        answering._Server,
-        "run",
-        lambda self, sockets: found.append(sockets[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)),
-    )
-    with address.listen("127.0.0.1", 0, 0) as listener:
-        answering.run(None, listener, print)  # type: ignore[arg-type]
-
-    assert found == [1]
 
 
 def test_names_origins_and_credential_are_asked_for(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -47,6 +49,28 @@ def test_cancelled_in_the_pages(service) -> None:
     assert service.logged(flow_run_id, "slow")["status"] == "KILLED"
     service.until(lambda: no_lease_left(service))
     assert list((service.root / "data" / "slow" / "work").rglob("*.safetensors")), "a checkpoint is kept"
+
+
+def test_command_that_runs_by_itself_is_cancelled_in_the_pages_too(service) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "train", "slow", "--root", str(service.root)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+    def known() -> str | None:
+        """The run is known by its lease."""
+        notes = lease.living(occupation.runs(service.root))
+        return next((note["flow_run_id"] for note in notes if note["pid"] == command.pid), None)
+
+    flow_run_id = UUID(service.until(known))
+    service.trains(flow_run_id)
+    service.cancel(flow_run_id)
+    assert service.ended(flow_run_id).state.is_cancelled()
+    command.communicate(timeout=60)
+    assert command.returncode == 130
 
 
 def test_killed_child_is_crashed_in_both(service) -> None:

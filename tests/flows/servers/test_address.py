@@ -58,3 +58,9 @@ def test_inherited_socket() -> None:
         assert given.getsockname() == listener.getsockname()
         given.detach()
     assert address.arguments(["."])[1] is None
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement() -> None:
+    """asyncio switches Nagle's delay off only on sockets that name their protocol."""
+    with address.listen("127.0.0.1", 0, 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
