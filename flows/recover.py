@@ -8,11 +8,10 @@ and goes on from there.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import tempfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from flows import occupation, outcome, past
 from flows.books import entries, provenance, reporting
@@ -34,8 +33,6 @@ from tasks.records import (
     from_json,
 )
 from tasks.registry import backend, tracking, versions
-
-R = TypeVar("R")
 
 KINDS = {
     "validate": ValidateRecord,
@@ -124,18 +121,11 @@ def _record(uri: str, run: dict[str, Any], work: Path, step: str) -> Any:
     key = Path(str(stored["folder"])).name
     if not re.fullmatch(r"[0-9a-f]{20}", key):
         raise ConfigError(f"run {run['run_id'][:8]}: {step} names no output: {quoted(key)}", fix=AGAIN)
-    return _whole(KINDS[step], work / step / key)
-
-
-def _whole(kind: type[R], home: Path) -> R:
-    try:
-        stored = json.loads((home / "record.json").read_text(encoding="utf-8"))
-        for name, digest in stored["files"].items():
-            if store.sha256_file(home / name) != digest:
-                raise ConfigError(f"{home / name} was changed since the run", fix=AGAIN)
-    except (OSError, ValueError, KeyError):
-        raise ConfigError(f"the output {home} of the run is gone", fix=AGAIN) from None
-    return dataclasses.replace(from_json(kind, stored["record"]), folder=home)  # type: ignore[type-var]
+    home = work / step / key
+    known: Any = store.recall(home, KINDS[step])
+    if known is None:
+        raise ConfigError(f"the output {home} of the run is gone, or was changed since", fix=AGAIN)
+    return known
 
 
 def _register(

@@ -107,7 +107,7 @@ def remember(
     made_of = {**to_json(dict(inputs)), "code": code_digest(), "libraries": library_versions()}
     home = work / name / digest(made_of)[:20]
     began = time.perf_counter()
-    known = _recall(home, record)
+    known = recall(home, record)
     if known is not None:
         os.utime(home)  # the least recently used outputs are the ones that go
         return _with_step(
@@ -136,7 +136,7 @@ def remember(
         try:
             temporary.rename(home)
         except OSError:  # another process built the same: its folder is as good
-            if _recall(home, record) is None:
+            if recall(home, record) is None:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -153,7 +153,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
 
 
-def _recall(home: Path, record: type[R]) -> R | None:
+def recall(home: Path, record: type[R]) -> R | None:
     """The stored record, unless it or a file that it speaks for is missing or changed."""
     try:
         stored = json.loads((home / "record.json").read_text(encoding="utf-8"))
