@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from flows.operate import errand
 from flows.operate.manifest import Declared
+from flows.servers.launch import launch
 
 STOP_SECONDS = 15.0
 """How long a child may take to end after it was asked to; then it is killed."""
@@ -64,18 +64,11 @@ def spawn(root: Path, flow_run_id: UUID, declared: Declared) -> Child:
     output = root / ".state" / "logs" / "runs" / f"{flow_run_id}.log"
     output.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _forget_oldest(output.parent)
-    words = [str(root), declared.flow, declared.project, str(flow_run_id)]
-    with output.open("wb") as file:
-        process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", "-m", errand.__name__, *words],
-            stdin=subprocess.PIPE,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-            cwd=root,
-            # Somebody may be following: two seconds between batches of lines are long.
-            env={**os.environ, "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5"},
-        )
+    # Somebody may be following: two seconds between batches of lines are long.
+    environment = {**os.environ, "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5"}
+    words = (declared.flow, declared.project, str(flow_run_id))
+    with output.open("wb") as log:
+        process = launch(errand.__name__, root, log, *words, environment=environment)
     return Child(flow_run_id, declared, process, output)
 
 

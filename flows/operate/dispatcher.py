@@ -36,6 +36,7 @@ from flows.operate import backlog, children, deployments, reconcile, schedules
 from flows.operate.children import Child
 from flows.operate.manifest import FLOWS, Declared
 from flows.operate.watch import Watch
+from flows.servers import leash
 from tasks import config, lease, store
 from tasks.errors import ModelyardError
 
@@ -247,14 +248,8 @@ def main(root: Path) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=_follow, args=(sys.stdin.fileno(), stop), daemon=True).start()
+    leash.hold(stop.set, patience=children.STOP_SECONDS + 5)
     return serve(root, stop)
-
-
-def _follow(leash: int, stop: threading.Event) -> None:
-    while os.read(leash, 1024):
-        pass
-    stop.set()
 
 
 if __name__ == "__main__":

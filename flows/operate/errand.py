@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
+
+from flows.servers import leash
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -31,7 +31,8 @@ def main(root: Path, flow: str, project: str, flow_run_id: UUID) -> int:
         The process's exit code: 0 finished, 1 failed, 130 cancelled.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where a shell started us behind
-    threading.Thread(target=follow, args=(sys.stdin.fileno(),), daemon=True).start()
+    # Prefect turns the signal into the end of the flow: Crashed.
+    leash.hold(lambda: os.kill(os.getpid(), signal.SIGTERM), patience=LEAVE_SECONDS)
     from prefect.client.orchestration import get_client  # noqa: PLC0415
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
 
@@ -72,15 +73,6 @@ def _flow(name: str) -> Flow[..., Any]:
 
         return predict
     raise LookupError(f"no flow {name!r}")
-
-
-def follow(leash: int) -> None:
-    """Ends this process in order when the pipe ends whose other end the dispatcher holds."""
-    while os.read(leash, 1024):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)  # Prefect turns it into the end of the flow: Crashed
-    time.sleep(LEAVE_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

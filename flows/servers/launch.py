@@ -15,17 +15,18 @@ def launch(
     module: str,
     root: Path,
     log: IO[bytes],
-    *,
+    *words: str,
     listener: socket.socket | None = None,
     kept: tuple[int, ...] = (),
     environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Runs `python -m MODULE ROOT` in a session of its own, where Ctrl-C does not reach it.
+    """Runs `python -m MODULE ROOT WORDS...` in a session of its own, where Ctrl-C does not reach it.
 
     Args:
         module: The module.
         root: Its argument, and below which it works.
         log: Where its output goes.
+        words: Further arguments.
         listener: A bound socket that it is to serve on, handed on as `--listen`.
         kept: Further descriptors that it inherits.
         environment: Its environment; ours when absent.
@@ -33,10 +34,10 @@ def launch(
     Returns:
         The process. It ends when its standard input is closed, or when we are gone.
     """
-    words = [] if listener is None else ["--listen", str(listener.fileno())]
+    listening = [] if listener is None else ["--listen", str(listener.fileno())]
     inherited = kept if listener is None else (*kept, listener.fileno())
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, "-P", "-m", module, str(root), *words],
+        [sys.executable, "-P", "-m", module, str(root), *words, *listening],
         stdin=subprocess.PIPE,
         stdout=log,
         stderr=log,

@@ -63,7 +63,7 @@ def test_command_that_runs_by_itself_is_cancelled_in_the_pages_too(service) -> N
     def known() -> str | None:
         """The run is known by its lease."""
         notes = lease.living(occupation.runs(service.root))
-        return next((note["flow_run_id"] for note in notes if note["pid"] == command.pid), None)
+        return next((note.get("flow_run_id") for note in notes if note["pid"] == command.pid), None)
 
     flow_run_id = UUID(service.until(known))
     service.trains(flow_run_id)
