@@ -123,7 +123,8 @@ def _clean_facts(record: CleanRecord) -> str:
 
 def _fit_facts(record: FitRecord) -> str:
     epochs = f"best epoch {record.best_epoch} of {len(record.history)}"
-    return f"{record.parameters:,} parameters on {record.device}, {epochs}"
+    taken_up = f", taken up after epoch {record.taken_up}" if record.taken_up else ""
+    return f"{record.parameters:,} parameters on {record.device}, {epochs}{taken_up}"
 
 
 def _evaluate_facts(record: EvaluateRecord) -> str:

@@ -316,6 +316,7 @@ def fit(
             train_seconds=round(trained.seconds, 3),
             stopped=trained.stopped,
             history=trained.history,
+            taken_up=trained.taken_up,
             warnings=(*gap_warning(trained.history, trained.best_epoch), *live.send()),
         )
 

@@ -130,6 +130,8 @@ class FitRecord:
     stopped: str
     """Why training ended: epochs, early, minutes."""
     history: tuple[Epoch, ...]
+    taken_up: int = 0
+    """Epochs that a run before this one had trained when it was stopped or died."""
     warnings: tuple[str, ...] = ()
 
 

@@ -33,8 +33,9 @@ _FILES = {
 def enter(run: RunRef, name: str, record: Any) -> None:
     """A step's numbers as metrics, and its files and its record as artifacts."""
     tracking.log_metrics(run, _metrics(name, record))
-    if name == "fit" and record.step.status == "reused":  # a loop that runs logs its epochs itself
-        tracking.log_epochs(run, record.history)
+    if name == "fit":  # a loop that runs logs its epochs itself; those of an earlier process are told here
+        earlier = len(record.history) if record.step.status == "reused" else record.taken_up
+        tracking.log_epochs(run, record.history[:earlier])
     folder: Path | None = getattr(record, "folder", None)
     for file in _FILES.get(name, ()) if folder else ():
         if folder is not None and (path := folder / file).exists():

@@ -103,6 +103,8 @@ class Trained:
     best_epoch: int
     stopped: str
     seconds: float
+    taken_up: int = 0
+    """Epochs of an earlier process, from whose checkpoint this one went on."""
 
 
 def train(
@@ -148,6 +150,7 @@ def train(
             stop_at,
         )
         loop.resume(checkpoint)
+        taken_up = len(loop.history)
         began = time.perf_counter() - loop.spent
         while (stopped := loop.finished()) is None:
             epoch = loop.run_epoch()
@@ -156,7 +159,7 @@ def train(
             for watcher in _watchers.get():
                 watcher(epoch, loop.epochs)
     best = {name: tensor.cpu() for name, tensor in loop.best.items()}
-    return Trained(best, tuple(loop.history), loop.best_epoch, stopped, loop.spent)
+    return Trained(best, tuple(loop.history), loop.best_epoch, stopped, loop.spent, taken_up)
 
 
 class _Loop:

@@ -153,6 +153,7 @@ def test_a_killed_training_goes_on_and_leaves_no_checkpoint(tmp_path: Path, hous
     resumed = fitted(tmp_path, Dataset(houses))
     whole = fitted(tmp_path / "whole", Dataset(houses))
     assert resumed.digest == whole.digest
+    assert (whole.taken_up, resumed.taken_up > 0) == (0, True)
     assert not list((tmp_path / "work" / "checkpoints").iterdir())
 
 
