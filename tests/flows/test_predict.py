@@ -327,22 +327,25 @@ def test_the_flow_writes_a_file_of_its_own_in_the_project(yard, trained, ring_ro
 
     from flows.operate import history
     from flows.predict import predict as flow
+    from flows.servers.prefect_server import connected, prefect_server
 
     home = yard.root / "data" / "rings"
     ring_rows.head(30).to_csv(home / "raw" / "new.csv", index=False)
-    document = flow("rings", "raw/new.csv", "raw/answers-{date}.parquet", root=str(yard.root))
+    words = ("rings", "raw/new.csv", "raw/answers-{date}.parquet")
+    with prefect_server(yard.root) as server, connected(server):
+        document = flow(*words, root=str(yard.root))
+        with pytest.raises(ConfigError, match="exists"):
+            flow(*words, root=str(yard.root))
+        with get_client(sync_client=True) as client:
+            key = ArtifactFilter(key=ArtifactFilterKey(any_=["rings-predictions"]))
+            (found,) = client.read_artifacts(artifact_filter=key)
+        history.settle(None, 0)
     today = datetime.now(UTC).strftime("%Y-%m-%d")
     assert document["output"] == str(home / "raw" / f"answers-{today}.parquet")
     assert (document["rows"], document["bad"], document["project"]) == (30, 0, "rings")
     assert len(pd.read_parquet(document["output"])) == 30
-    with pytest.raises(ConfigError, match="exists"):
-        flow("rings", "raw/new.csv", "raw/answers-{date}.parquet", root=str(yard.root))
-    with get_client(sync_client=True) as client:
-        key = ArtifactFilter(key=ArtifactFilterKey(any_=["rings-predictions"]))
-        (found,) = client.read_artifacts(artifact_filter=key)
     assert "| rows | 30 |" in found.data
     assert "rings version 1" in found.data
-    history.settle(None, 0)
 
 
 def test_names_by_date() -> None:
