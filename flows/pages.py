@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed
 
 from flows import outcome
+from flows.books.opening import STOPPED
 
 
 def publish(document: dict[str, Any]) -> State[dict[str, Any]]:
@@ -35,7 +36,7 @@ def publish(document: dict[str, Any]) -> State[dict[str, Any]]:
 
 def cancelled() -> State[dict[str, Any]]:
     """The state of a flow that somebody stopped, by Ctrl-C or in the pages; for Prefect it crashed."""
-    return Cancelled(message="cancelled; nothing was registered, the last whole checkpoint is kept")
+    return Cancelled(message=STOPPED["CANCELLED"])
 
 
 def _texts(document: dict[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -23,6 +23,12 @@ from tasks.lease import Lease
 from tasks.records import RunRef
 from tasks.registry import tracking, unfinished
 
+STOPPED = {
+    "CANCELLED": "cancelled; nothing was registered, the last whole checkpoint is kept",
+    "STOPPED": "its process was told to end; nothing was registered, the last whole checkpoint is kept",
+}
+"""What a run says that did not fail and was not let finish."""
+
 
 @contextmanager
 def training(
@@ -78,10 +84,11 @@ def _ending(books: Books, held: Lease) -> Iterator[None]:
         with _reporting():
             books.fail(error)
         raise
-    except BaseException as error:  # Ctrl-C, or a cancelled flow run
+    except BaseException as error:  # Ctrl-C, or the signal of a service that ends
         status = "KILLED"
+        code = "CANCELLED" if isinstance(error, KeyboardInterrupt) else "STOPPED"
         with _reporting():
-            tracking.set_tags(books.run, {"error.code": type(error).__name__})
+            tracking.set_tags(books.run, {"error.code": code, "error.message": STOPPED[code]})
         raise
     finally:
         tracking.finish_run(books.run, status)

@@ -71,12 +71,14 @@ def retrain(
 
 
 def _is_served(root: Path) -> bool:
-    """Whether somebody else executes runs: the dispatcher of `up`, or whoever serves a remote API."""
+    """Whether somebody else executes runs: what `up` keeps, or whoever serves a remote API."""
     from flows import occupation  # noqa: PLC0415
+    from flows.servers import standing  # noqa: PLC0415
     from flows.servers.prefect_server import configured_url  # noqa: PLC0415
     from tasks import lease  # noqa: PLC0415
 
-    return lease.is_held(occupation.slot(root, "dispatcher")) or configured_url() is not None
+    dispatched = lease.is_held(occupation.slot(root, "dispatcher"))
+    return dispatched or standing.stands(root) or configured_url() is not None
 
 
 def _submit(common: Common, words: dict[str, Any], *, wait: bool) -> dict[str, Any] | None:

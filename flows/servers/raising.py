@@ -55,7 +55,7 @@ def up(root: Path, *, host: str | None, expose: bool, watch: Callable[[Told], No
     with ExitStack() as held:
         lock = _take(root)
         if isinstance(lock, dict):
-            return lock, False
+            return _whole(root, lock, watch), False
         held.enter_context(lock)
         standing.record(root).unlink(missing_ok=True)
         _reach(settings)
@@ -178,6 +178,24 @@ def _wait(root: Path, keeper: subprocess.Popen[bytes], watch: Callable[[Told], N
         raise
     _end(keeper)
     raise _failure(root, standing.last(root) or told)
+
+
+def _whole(root: Path, told: Told, watch: Callable[[Told], None]) -> Told:
+    """What stands already, once all of it is up: something may be starting, or starting again.
+
+    Raises:
+        Unavailable: Something of it does not come up.
+    """
+    deadline = time.monotonic() + START_LIMIT
+    while any(each["state"] != "up" for each in told["services"].values()):
+        if time.monotonic() > deadline:
+            late = [name for name, each in told["services"].items() if each["state"] != "up"]
+            fix = f"see {root / '.state' / 'logs'}; `modelyard down` ends all of it"
+            raise Unavailable(f"it is up already, but for {', '.join(late)}", fix=fix)
+        watch(told)
+        time.sleep(0.1)
+        told = standing.read(root) or told
+    return told
 
 
 def _end(keeper: subprocess.Popen[bytes]) -> None:
