@@ -143,10 +143,11 @@ class Dispatcher:
         """Whether another run of the project is in the way; what then happens is the run's policy."""
         slot = occupation.slot(self.root, f"project-{declared.project}")
         busy = [c for c in self.children.values() if c.declared.project == declared.project and c.trains]
-        if declared.flow == "predict" or not (busy or lease.is_held(slot)):
+        held = lease.is_held(slot)
+        if declared.flow == "predict" or not (busy or held):
             return False
         policy = run.parameters.get("if_running", declared.parameters.get("if_running", "wait"))
-        if policy == "refuse":
+        if policy == "refuse" and held:  # a child without the slot is just coming or going
             self._end(run, "Refused", f"another run is active: {lease.describe(lease.read(slot))}")
         elif policy == "cancel":
             for child in busy:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from uuid import UUID
 
+import psutil
 import pytest
 
 from flows import occupation
@@ -34,7 +35,7 @@ def no_lease_left(service) -> bool:
 def test_run_of_a_deployment(service) -> None:
     run = service.ended(service.submit("train/rings"))
     assert run.state.is_completed(), run.state.message
-    assert run.state.message.startswith("registered")
+    assert run.state.message.startswith(("registered", "skipped")), "skipped where another test was first"
     assert service.logged(run.id, "rings")["status"] == "FINISHED"
     service.until(lambda: no_lease_left(service))
     assert not lease.is_held(occupation.slot(service.root, "project-rings"))
@@ -96,7 +97,7 @@ def test_dispatcher_that_dies_takes_its_children_along(service) -> None:
     run = service.ended(flow_run_id)
     assert run.state.is_crashed(), run.state
     assert service.logged(flow_run_id, "slow")["status"] == "KILLED"
-    assert not Path(f"/proc/{pid}").exists()
+    service.until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     service.until(lambda: no_lease_left(service))
 
 
