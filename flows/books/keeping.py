@@ -196,8 +196,11 @@ class Books:
             "seconds": round(time.monotonic() - self.began, 3),
         }
         entries.log_json(self.run, "summary.json", document)
-        tags = {past.OUTCOME: document["outcome"]}
-        tags["modelyard.reasons"] = "; ".join(document["reasons"])[:TAG_LIMIT]
+        reasons = "; ".join(document["reasons"])
+        told = f"**{document['outcome']}** {reasons}".strip()
+        page = f"[Prefect flow run]({document['links']['Prefect flow run']})"
+        tags = {past.OUTCOME: document["outcome"], "modelyard.reasons": reasons[:TAG_LIMIT]}
+        tags["mlflow.note.content"] = f"{told[:TAG_LIMIT]}\n\n{page}"
         tracking.set_tags(self.run, tags)
         return document
 
