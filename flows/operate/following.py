@@ -22,8 +22,14 @@ from tasks.errors import ConfigError, ModelyardError, RegistryConflict, by_code
 from tasks.registry import tracking
 
 POLL_SECONDS = 0.25
-FRAME = ("Beginning flow run", "Finished in state")
-"""How Prefect frames the lines of a run; what they say is said better by the run's own."""
+LATE_SECONDS = 1.5
+"""How long after a run's end its last lines are waited for; a run that was killed sends none."""
+PAGE, OVERLAP = 200, 50
+"""Lines that are asked for at once (the API's limit), and how many of them may be known already."""
+FLOW_RUNS = "prefect.flow_runs"
+LAST = "Finished in state"
+FRAME = ("Beginning flow run", "Encountered exception during execution", "Crash detected", LAST)
+"""How Prefect frames the lines of a run: what they say is said better by the run's own, or at the end."""
 PATIENCE = 20.0
 """Seconds without anybody taking up the run, after which the waiting is explained; and how long a
 cancelled run is given to end."""
@@ -103,7 +109,7 @@ def _until_final(
             told("nobody has taken up the run yet: another run may be active, or `modelyard up` is not up")
             patient = False
         time.sleep(POLL_SECONDS)
-    lines.read()
+    lines.read_to_the_end()
     return state
 
 
@@ -124,15 +130,26 @@ class _Lines:
         )
         self._told = told
         self._known: set[UUID] = set()
+        self._ended = False
+
+    def read_to_the_end(self) -> None:
+        """Reads on until the line that ends every run: lines are sent in batches, after the state."""
+        deadline = time.monotonic() + LATE_SECONDS
+        self.read()
+        while not self._ended and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS / 2)
+            self.read()
 
     def read(self) -> None:
+        """Passes on the lines that are new."""
         # By id and not by offset: lines arrive in batches, out of order across loggers.
-        offset = max(0, len(self._known) - 200)
-        for line in self._client.read_logs(self._filter, limit=200, offset=offset):
+        offset = max(0, len(self._known) - OVERLAP)
+        for line in self._client.read_logs(self._filter, limit=PAGE, offset=offset):
             if line.id in self._known:
                 continue
             self._known.add(line.id)
-            if line.name == "prefect.flow_runs" and not line.message.startswith(FRAME):
+            self._ended |= line.name == FLOW_RUNS and line.message.startswith(LAST)
+            if line.name == FLOW_RUNS and not line.message.startswith(FRAME):
                 self._told(line.message)
 
 
