@@ -32,6 +32,7 @@ def evaluate(
     version
         Version of the model, instead of the champion.
     """
+    config.source_at(data, "--data")  # so that the option is named where nothing is there
     loaded = config.load(common.place, project, source=data)
     from flows.scoring import evaluating  # noqa: PLC0415
 

@@ -120,6 +120,7 @@ def test_data_that_is_refused(
 
 def test_what_is_not_there(yard, trained, fresh, new_rows: pd.DataFrame, tmp_path: Path) -> None:
     new_rows.to_csv(tmp_path / "new.csv", index=False)
-    assert yard("evaluate", "rings", "--data", tmp_path / "none.csv").code == 2
+    nothing = yard("evaluate", "rings", "--data", tmp_path / "none.csv")
+    assert (nothing.code, "--data" in nothing.err) == (2, True)
     assert yard("evaluate", "rings", "--data", tmp_path / "new.csv", "--version", "77").code == 5
     assert "no champion yet" in fresh("evaluate", "rings", "--data", tmp_path / "new.csv").err
