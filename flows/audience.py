@@ -20,6 +20,9 @@ class Audience:
     def started(self, run: RunRef, flow_run_id: str) -> None:
         """The MLflow run and the Prefect flow run exist."""
 
+    def waits(self, why: str) -> None:
+        """The run waits for something that another one has."""
+
     def begin(self, step: str) -> None:
         """A step begins."""
 

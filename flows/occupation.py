@@ -84,7 +84,8 @@ def project(
         else:
             told(f"waiting for the active run: {lease.describe(owner)}")
 
-    with lease.wait(path, seconds=seconds, told=wait, project=name, **facts):
+    busy = f"another run of {name} is active"
+    with lease.wait(path, seconds=seconds, told=wait, busy=busy, project=name, **facts):
         yield
 
 

@@ -44,6 +44,10 @@ class Watcher(Audience):
         self.flow_run_id = flow_run_id
         self.out.print(f"run {run.run_id}", style="dim")
 
+    def waits(self, why: str) -> None:
+        """Says what is waited for."""
+        self.out.print(escape(why), style="dim", soft_wrap=True)
+
     def begin(self, step: str) -> None:
         """Shows that the step is at work; off a terminal nothing."""
         self.begun += 1

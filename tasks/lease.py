@@ -83,13 +83,21 @@ def take(path: Path, **facts: Any) -> Lease | None:
     return None
 
 
-def wait(path: Path, *, seconds: float | None, told: Callable[[dict[str, Any]], None], **facts: Any) -> Lease:
+def wait(
+    path: Path,
+    *,
+    seconds: float | None,
+    told: Callable[[dict[str, Any]], None],
+    busy: str = "the lease is taken",
+    **facts: Any,
+) -> Lease:
     """The lease at `path`, as soon as it is free.
 
     Args:
         path: The slot.
         seconds: How long to wait; None waits for ever.
         told: Is called once, with the owner's note, if there is something to wait for.
+        busy: How an error begins.
         facts: For the note.
 
     Raises:
@@ -103,8 +111,7 @@ def wait(path: Path, *, seconds: float | None, told: Callable[[dict[str, Any]], 
             waiting = True
         if deadline is not None and time.monotonic() >= deadline:
             raise RegistryConflict(
-                f"{path.name} is taken: {describe(read(path))}",
-                fix="wait for it, or use --if-running wait or cancel",
+                f"{busy}: {describe(read(path))}", fix="wait for it, or use --if-running wait or cancel"
             )
         time.sleep(POLL_SECONDS)
     return lease

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect import Task
-from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows import audience, occupation, outcome, past
@@ -234,7 +233,7 @@ def _training(books: Books) -> Iterator[None]:
 
     who = {"project": books.config.name, "action": "fit", "mlflow_run_id": books.run.run_id}
     with (
-        occupation.device(books.root, device_of(books.config), get_run_logger().info, **who),
+        occupation.device(books.root, device_of(books.config), audience.present().waits, **who),
         loop.watching(audience.present().epoch),
     ):
         yield

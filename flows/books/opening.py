@@ -65,7 +65,7 @@ def training(
     who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
     with (
         occupation.run(place, project=project, **who) as held,
-        occupation.project(place, project, if_running, get_run_logger().info, **who),
+        occupation.project(place, project, if_running, audience.present().waits, **who),
     ):
         books = Books(loaded, place, _begin(loaded, place, held))
         with _ending(books, held):

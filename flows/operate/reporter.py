@@ -25,6 +25,10 @@ class Reporter(Audience):
         """Names the MLflow run."""
         get_run_logger().info("run %s", run.run_id)
 
+    def waits(self, why: str) -> None:
+        """Says what is waited for."""
+        get_run_logger().info(why)
+
     def epoch(self, epoch: Epoch, total: int) -> None:
         """Tells how far the training is."""
         now = time.monotonic()

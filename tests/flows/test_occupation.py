@@ -53,7 +53,9 @@ def test_lease_stays_until_all_is_told(tmp_path: Path) -> None:
 
 def test_second_run_is_refused(tmp_path: Path, active) -> None:
     with (
-        pytest.raises(RegistryConflict, match=rf"project-rings is taken: train rings, pid {active.pid}"),
+        pytest.raises(
+            RegistryConflict, match=rf"another run of rings is active: train rings, pid {active.pid}"
+        ),
         occupation.project(tmp_path, "rings", "refuse", print),
     ):
         pass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -187,3 +189,18 @@ def test_interrupt_marks_the_run_killed(yard, trained, monkeypatch) -> None:
 
 def test_document_survives_json(trained) -> None:
     assert json.loads(json.dumps(trained, allow_nan=False)) == trained
+
+
+def test_second_run_waits_and_says_so(yard, trained) -> None:
+    holder = "import sys, time; from pathlib import Path; from flows import occupation\n"
+    holder += "with occupation.project(Path(sys.argv[1]), 'rings', 'refuse', print, action='train'):\n"
+    holder += "    print(flush=True); time.sleep(4)"
+    active = subprocess.Popen([sys.executable, "-c", holder, str(yard.root)], stdout=subprocess.PIPE)
+    active.stdout.readline()
+    refused = yard("train", "rings")
+    assert refused.code == 5
+    assert f"another run of rings is active: train rings, pid {active.pid}" in refused.err
+    answer = yard("train", "rings", "--if-running", "wait")
+    active.communicate()
+    assert answer.code == 0
+    assert f"waiting for the active run: train rings, pid {active.pid}" in answer.out

@@ -129,7 +129,7 @@ def test_waiting_is_told_once_and_ends(tmp_path: Path, owner) -> None:
 def test_refused_at_once_or_after_a_while(tmp_path: Path, owner) -> None:
     path, heard = tmp_path / "slot", []
     owner(path)
-    with pytest.raises(RegistryConflict, match=r"slot is taken: train rings, pid \d+"):
+    with pytest.raises(RegistryConflict, match=r"the lease is taken: train rings, pid \d+"):
         lease.wait(path, seconds=0, told=heard.append)
     assert heard == [], "nothing is waited for"
     began = time.monotonic()
