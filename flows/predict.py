@@ -7,7 +7,9 @@ from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
+from prefect.states import Cancelled, Completed
 
 from flows.roots import find_root
 from flows.scoring import streaming
@@ -22,7 +24,7 @@ def predict(
     root: str | None = None,
     model_version: int | None = None,
     force: bool = False,
-) -> dict[str, Any]:
+) -> State[dict[str, Any]]:
     """Predicts the rows of a file or folder with a project's champion.
 
     Args:
@@ -42,19 +44,22 @@ def predict(
     """
     place = find_root(root)
     loaded = configuration.load(place, project)
-    done = streaming.predict(
-        loaded.config,
-        place,
-        loaded.folder / source,
-        loaded.folder / dated(output, datetime.now(UTC)),
-        version=model_version,
-        force=force,
-    )
+    try:
+        done = streaming.predict(
+            loaded.config,
+            place,
+            loaded.folder / source,
+            loaded.folder / dated(output, datetime.now(UTC)),
+            version=model_version,
+            force=force,
+        )
+    except KeyboardInterrupt:
+        return Cancelled(message="cancelled; nothing was written")
     document = done.document(project)
     get_run_logger().info(done.sentence)
     key = f"{project.replace('_', '-')}-predictions"
     create_markdown_artifact(_page(document), key=key, description="Predictions")
-    return document
+    return Completed(message=done.sentence, data=document)
 
 
 def dated(output: str, now: datetime) -> str:
