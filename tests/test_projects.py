@@ -154,3 +154,5 @@ def test_pages_name_what_exists(page: Path) -> None:
     assert set(re.findall(r"^make ([a-z]+)\b", code, re.MULTILINE)) <= targets
     links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", text)
     assert [link for link in links if not (page.parent / link).exists()] == []
+    modules = set(re.findall(r"(?<![\w/])((?:flows|tasks|tests)/[a-z0-9_/]+\.py)\b", code))
+    assert [module for module in sorted(modules) if not (ROOT / module).exists()] == []
