@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Protocol
 
@@ -92,10 +93,16 @@ class Category:
 
     def encode(self, texts: pd.Series) -> np.ndarray:
         """Text (n,) to int64 codes (n,): 0 unknown, 1 missing, 2.. levels."""
-        found = pd.Index(self.levels, dtype="str").get_indexer(pd.Index(texts))
+        found = _index(self.levels).get_indexer(pd.Index(texts))
         codes = np.where(found < 0, UNKNOWN, found + FIRST_LEVEL).astype(np.int64)
         codes[texts.isna().to_numpy()] = MISSING
         return codes
+
+
+@lru_cache(maxsize=1024)
+def _index(levels: tuple[str, ...]) -> pd.Index:
+    """Where each level stands; made once, since a single row is encoded sooner than it is made."""
+    return pd.Index(levels, dtype="str")
 
 
 def numbers_of(column: pd.Series) -> np.ndarray:
@@ -114,7 +121,7 @@ def texts_of(column: pd.Series) -> pd.Series:
         texts = column.map(lambda number: repr(float(number)).removesuffix(".0")).astype("str")
     else:
         texts = column.astype("str")
-    return texts.mask(missing)
+    return texts.mask(missing) if missing.any() else texts
 
 
 def fit_number(name: str, values: np.ndarray, how: str) -> Number:

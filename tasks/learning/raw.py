@@ -23,9 +23,11 @@ def as_type(column: pd.Series, kind: str) -> tuple[pd.Series, np.ndarray]:
             dates = zoned.dt.tz_localize(None)
         return dates, dates.isna().to_numpy() & ~missing
     if kind == "boolean":
-        texts = column.astype("str").str.lower().map({"true": True, "false": False, "1": True, "0": False})
-        return texts.astype("boolean"), texts.isna().to_numpy() & ~missing
-    return column.astype("str").mask(missing), np.zeros(len(column), dtype=bool)
+        truths = column.astype("str").str.lower().map({"true": True, "false": False, "1": True, "0": False})
+        return truths.astype("boolean"), truths.isna().to_numpy() & ~missing
+    texts = column.astype("str")
+    # Masking nothing would copy the column, which is a good part of what a single row costs.
+    return texts.mask(missing) if missing.any() else texts, np.zeros(len(column), dtype=bool)
 
 
 def type_name(dtype: Any) -> str:

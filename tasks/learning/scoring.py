@@ -198,12 +198,13 @@ class Scorer:
             )
         read: dict[str, pd.Series] = {}
         bad: dict[int, str] = {}
-        for column in self.manifest["columns"]:
+        numbered = data.reset_index(drop=True)
+        for column in columns:
             name = column["name"]
-            if name not in data.columns:
+            if name not in numbered.columns:
                 known = [str(c) for c in data.columns]
                 raise DataRejected(f"column {quoted(name)} is missing", fix=did_you_mean(name, known))
-            read[name], unreadable = as_type(data[name].reset_index(drop=True), column["type"])
+            read[name], unreadable = as_type(numbered[name], column["type"])
             for position in np.flatnonzero(unreadable):
                 bad[int(position)] = f"column {quoted(name)} holds no {column['type']}"
         rows = pd.DataFrame(read, index=pd.RangeIndex(len(data)))
