@@ -106,11 +106,13 @@ def pieces(
         raise DataRejected(f"{name}: 0 rows", fix="give data with rows")
     chosen = choose(opened.schema_arrow.names)
     with _reading(name):
-        for batch in opened.iter_batches(batch_size=rows, columns=chosen):
-            table = pa.Table.from_batches([batch])
-            table.validate(full=True)
-            if len(table):
-                yield table
+        for group in range(opened.num_row_groups):
+            # One at a time: over several, Arrow keeps every byte that it has read until the last.
+            for batch in opened.iter_batches(batch_size=rows, row_groups=[group], columns=chosen):
+                table = pa.Table.from_batches([batch])
+                table.validate(full=True)
+                if len(table):
+                    yield table
 
 
 def _open(content: Content) -> pq.ParquetFile:
