@@ -42,6 +42,8 @@ from tasks.errors import ModelyardError
 
 TICK = 0.25
 """Seconds between two looks at children and due runs."""
+ASK_SECONDS = 10.0
+"""Until a command that was asked to stop, and has not, is asked again."""
 PASSING = (httpx.HTTPError, PrefectException, ModelyardError)
 """What may be over at the next try: an API that restarts, a database that is locked."""
 
@@ -57,7 +59,7 @@ class Dispatcher:
         self.watch = Watch(root)
         self.declared: dict[UUID, Declared] = {}
         self.children: dict[UUID, Child] = {}
-        self._asked: set[UUID] = set()
+        self._asked: dict[UUID, float] = {}
         self.limit = os.cpu_count() or 1  # a training takes one thread by default
         self._applied = ""
         self._chores = {
@@ -177,13 +179,15 @@ class Dispatcher:
     def cancel(self) -> None:
         """Stops runs that somebody cancelled in the pages or on the command line."""
         wanted = self._cancelling()
-        self._asked &= wanted.keys()
+        self._asked = {run: when for run, when in self._asked.items() if run in wanted}
         for flow_run_id, deployment in wanted.items():
             if (child := self.children.get(flow_run_id)) is not None:
                 child.ask(signal.SIGINT)
             elif note := self._note_of(flow_run_id):  # a command that runs here by itself
-                if flow_run_id not in self._asked and occupation.cancel(note):
-                    self._asked.add(flow_run_id)
+                # Again after a while: Python drops an interrupt that hits it in a destructor.
+                if time.monotonic() - self._asked.get(flow_run_id, 0.0) > ASK_SECONDS:
+                    occupation.cancel(note)
+                    self._asked[flow_run_id] = time.monotonic()
             elif deployment in self.declared:  # its process is gone, or never was
                 reconcile.bury(self.client, flow_run_id, "cancelled on request", cancelled=True)
 

@@ -63,15 +63,16 @@ def test_command_that_runs_by_itself_is_cancelled_in_the_pages_too(service) -> N
 
     def known() -> str | None:
         """The run is known by its lease."""
+        assert command.poll() is None, command.communicate()
         notes = lease.living(occupation.runs(service.root))
         return next((note.get("flow_run_id") for note in notes if note["pid"] == command.pid), None)
 
     flow_run_id = UUID(service.until(known))
     service.trains(flow_run_id)
     service.cancel(flow_run_id)
-    assert service.ended(flow_run_id).state.is_cancelled()
-    command.communicate(timeout=60)
-    assert command.returncode == 130
+    state = service.ended(flow_run_id).state
+    said = command.communicate(timeout=60)
+    assert (state.is_cancelled(), command.returncode) == (True, 130), (state, said)
 
 
 def test_killed_child_is_crashed_in_both(service) -> None:
