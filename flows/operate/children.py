@@ -17,6 +17,8 @@ from flows.servers.launch import launch
 
 STOP_SECONDS = 15.0
 """How long a child may take to end after it was asked to; then it is killed."""
+ASK_SECONDS = 4.0
+"""Until a child that was asked to stop, and has not, is asked again; tidying up takes about one second."""
 LOGS_KEPT = 50
 CANCELLED = 130
 """Exit code of a child that was cancelled."""
@@ -31,6 +33,8 @@ class Child:
     process: subprocess.Popen[bytes]
     output: Path
     asked: float = 0.0
+    how: signal.Signals | None = None
+    _again: float = 0.0
 
     @property
     def trains(self) -> bool:
@@ -38,17 +42,22 @@ class Child:
         return self.declared.flow != "predict"
 
     def ask(self, how: signal.Signals) -> None:
-        """Asks it to stop, once: a second signal would hit it while it tidies up."""
+        """Asks it to stop; a second time changes nothing."""
         if not self.asked and self.process.poll() is None:
-            self.asked = time.monotonic()
+            self.asked = self._again = time.monotonic()
+            self.how = how
             self.process.send_signal(how)
 
     def look(self) -> int | None:
         """Its exit code once it ended. One that does not stop in time is killed with all it started."""
-        code = self.process.poll()
-        if code is None and self.asked and time.monotonic() - self.asked > STOP_SECONDS:
+        code, now = self.process.poll(), time.monotonic()
+        if code is None and self.asked and now - self.asked > STOP_SECONDS:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
+        elif code is None and self.how is not None and now - self._again > ASK_SECONDS:
+            # Python drops an interrupt that hits it in a destructor or a callback of C code.
+            self._again = now
+            self.process.send_signal(self.how)
         return code
 
     def close(self) -> None:

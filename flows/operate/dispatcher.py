@@ -42,8 +42,6 @@ from tasks.errors import ModelyardError
 
 TICK = 0.25
 """Seconds between two looks at children and due runs."""
-ASK_SECONDS = 10.0
-"""Until a command that was asked to stop, and has not, is asked again."""
 PASSING = (httpx.HTTPError, PrefectException, ModelyardError)
 """What may be over at the next try: an API that restarts, a database that is locked."""
 
@@ -167,7 +165,8 @@ class Dispatcher:
         for child in list(self.children.values()):
             if (code := child.look()) is None:
                 continue
-            cancelled = code == children.CANCELLED or child.flow_run_id in self._cancelling()
+            asked = child.how == signal.SIGINT or child.flow_run_id in self._cancelling()
+            cancelled = asked or code == children.CANCELLED
             message = "cancelled on request" if cancelled else children.explain(code)
             reconcile.reconcile(self.root)  # MLflow first: who sees the end in Prefect finds it there too
             reconcile.bury(self.client, child.flow_run_id, message, cancelled=cancelled)
@@ -185,7 +184,7 @@ class Dispatcher:
                 child.ask(signal.SIGINT)
             elif note := self._note_of(flow_run_id):  # a command that runs here by itself
                 # Again after a while: Python drops an interrupt that hits it in a destructor.
-                if time.monotonic() - self._asked.get(flow_run_id, 0.0) > ASK_SECONDS:
+                if time.monotonic() - self._asked.get(flow_run_id, 0.0) > children.ASK_SECONDS:
                     occupation.cancel(note)
                     self._asked[flow_run_id] = time.monotonic()
             elif deployment in self.declared:  # its process is gone, or never was

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -172,3 +173,20 @@ def test_what_the_api_says_is_not_executed(service, tmp_path: Path) -> None:
 @pytest.mark.parametrize("code,words", [(-9, "SIGKILL, often for want of memory"), (3, "code 3")])
 def test_reasons(code: int, words: str) -> None:
     assert words in children.explain(code)
+
+
+def test_child_that_drops_an_interrupt_is_asked_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(children, "ASK_SECONDS", 0.2)
+    deaf = "import signal, time; seen = []; signal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
+    deaf += "print(flush=True)\nwhile len(seen) < 2: time.sleep(0.01)\nraise SystemExit(130)"
+    process = subprocess.Popen([sys.executable, "-c", deaf], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process.stdout.readline()
+    child = children.Child(UUID(int=1), None, process, tmp_path / "log")
+    child.ask(signal.SIGINT)
+    for _ in range(500):
+        if child.look() is not None:
+            break
+        time.sleep(0.02)
+    assert process.wait(1) == children.CANCELLED
+    child.close()
+    process.stdout.close()
