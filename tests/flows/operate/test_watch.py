@@ -83,6 +83,7 @@ def test_torn_memory_and_broken_project_are_survived(root: Path) -> None:
 
 def test_change_starts_a_retraining(service, make_project) -> None:
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 
     make_project(service.root, "newcomer", source=f"{SOURCE}\nretrain: {{watch: true}}")
 
@@ -98,10 +99,8 @@ def test_change_starts_a_retraining(service, make_project) -> None:
     def asked() -> object:
         """A run was asked for."""
         with get_client(sync_client=True) as client:
-            runs = client.read_flow_runs(limit=20)
-        return next(
-            (run for run in runs if "watch" in run.tags and run.parameters["project"] == "newcomer"), None
-        )
+            mine = FlowRunFilterDeploymentId(any_=[client.read_deployment_by_name("retrain/newcomer").id])
+            return next(iter(client.read_flow_runs(flow_run_filter=FlowRunFilter(deployment_id=mine))), None)
 
     service.until(deployed)
     service.until(watched)
