@@ -54,13 +54,7 @@ def test_cancelled_in_the_pages(service) -> None:
 
 
 def test_command_that_runs_by_itself_is_cancelled_in_the_pages_too(service) -> None:
-    command = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", "train", "slow", "--root", str(service.root)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = service.command("train", "slow")
 
     def known() -> str | None:
         """The run is known by its lease."""

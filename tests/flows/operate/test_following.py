@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import json
 import signal
-import subprocess
-import sys
 from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 from uuid import UUID
@@ -77,14 +75,7 @@ def test_refused_while_another_run_is_active(service) -> None:
 
 
 def test_ctrl_c_cancels_the_run(service) -> None:
-    words = ["retrain", "slow", "--force", "--json", "--root", str(service.root)]
-    command = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = service.command("retrain", "slow", "--force", "--json")
     assert command.stderr is not None
     page = command.stderr.readline().split()[-1]
     flow_run_id = UUID(page.rsplit("/", 1)[1])
