@@ -16,8 +16,12 @@ import pandas as pd
 
 from tasks.records import FileRecord
 
-DESCRIPTIVE = ("height", "width", "luminance", "digest", "part")
+DESCRIPTIVE = ("height", "width", "luminance", "digest", "part", "mode", "path")
 """Columns of an image data set that describe a picture and are never features."""
+
+TEXTUAL = ("text_characters", "text_tokens", "text_script", "text_empty")
+"""Columns that describe a text and are never features: its length in characters and in words, the script
+that most of its letters are of, and whether it holds no word."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ METRICS: dict[str, dict[str, bool]] = {
 """Metric names by kind of task; True where higher is better."""
 
 BASELINES: dict[str, tuple[str, ...]] = {
-    "classification": ("majority", "logistic", "boosting", "svm"),
+    "classification": ("majority", "logistic", "bayes", "boosting", "svm", "ngrams"),
     "regression": ("median", "ridge", "boosting"),
 }
 """Rungs that a project may ask for, by kind of task, simplest first."""

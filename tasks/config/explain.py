@@ -9,14 +9,39 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from tasks.config.cleaning import OPERATIONS
-from tasks.config.data import Columns, IdxSource, PackageSource, Split, TableSource, Validate
+from tasks.config.data import (
+    Columns,
+    IdxSource,
+    ImagesSource,
+    PackageSource,
+    Split,
+    TableSource,
+    TextsSource,
+    Validate,
+)
 from tasks.config.judging import CRITERIA, BetterThan, Evaluate, Limit, NotWorseThan, Register
-from tasks.config.learning import Augment, Cnn, Custom, Encode, Fit, Mlp, Neuron
+from tasks.config.learning import (
+    KINDS,
+    Augment,
+    Cnn,
+    Custom,
+    Encode,
+    Fit,
+    Mlp,
+    Neuron,
+    Pretrained,
+    Rnn,
+    WideDeep,
+    Words,
+)
 from tasks.config.retraining import Retrain
 from tasks.config.schema import Config
 from tasks.errors import ConfigError, did_you_mean, quoted
 
 M = TypeVar("M", bound=BaseModel)
+
+
+SOURCES = ("table", "idx", "images", "texts", "package")
 
 
 def validated(tree: dict[str, Any], path: Path) -> Config:
@@ -38,7 +63,7 @@ def checked(tree: dict[str, Any], path: Path, schema: type[M]) -> M:
 
 def _explain(problem: Any, schema: type[BaseModel]) -> list[str]:
     """The lines that tell a person about one of pydantic's errors."""
-    tags = {*OPERATIONS, "neuron", "mlp", "cnn", "custom", "table", "idx", "package", *CRITERIA}
+    tags = {*OPERATIONS, *KINDS, "custom", *SOURCES, *CRITERIA}
     location = list(problem["loc"])
     # A union's tag stands in the location as if it were a key; a key of that name is the last entry.
     parts = [
@@ -78,6 +103,7 @@ def _keys(parts: list[str], location: list[Any], schema: type[BaseModel]) -> lis
         "validate": Validate,
         "split": Split,
         "encode": Encode,
+        "encode.words": Words,
         "fit": Fit,
         "fit.augment": Augment,
         "evaluate": Evaluate,
@@ -87,9 +113,14 @@ def _keys(parts: list[str], location: list[Any], schema: type[BaseModel]) -> lis
         "network.neuron": Neuron,
         "network.mlp": Mlp,
         "network.cnn": Cnn,
+        "network.rnn": Rnn,
+        "network.wide_deep": WideDeep,
+        "network.encoder": Pretrained,
         "network.custom": Custom,
         "source.table": TableSource,
         "source.idx": IdxSource,
+        "source.images": ImagesSource,
+        "source.texts": TextsSource,
         "source.package": PackageSource,
         **{f"clean.{name}": model for name, model in OPERATIONS.items()},
         "gate.better_than": BetterThan,

@@ -38,6 +38,40 @@ class Cnn(Strict):
     widths: tuple[Annotated[int, Field(gt=0)], ...] = (24, 48, 96)
 
 
+class Rnn(Strict):
+    """Recurrent network over the words of a text."""
+
+    kind: Literal["rnn"] = "rnn"
+    cell: Literal["gru", "lstm"] = "gru"
+    embedding: int = Field(64, ge=1)
+    hidden: int = Field(64, ge=1)
+    layers: int = Field(1, ge=1, le=4)
+    both_ways: bool = True
+    """Whether a second one reads from the end."""
+    dropout: float = Field(0.3, ge=0, lt=1)
+    word_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of words that training hides."""
+
+
+class WideDeep(Strict):
+    """A wide linear part over n-grams and a recurrent part over words, trained together."""
+
+    kind: Literal["wide_deep"] = "wide_deep"
+
+
+class Pretrained(Strict):
+    """A pretrained text encoder, fine-tuned: a transformers model in safetensors."""
+
+    kind: Literal["encoder"] = "encoder"
+    model: str = "all-minilm-l6-v2"
+    """A local folder, a model that an installed package carries, or a hub name."""
+    length: int = Field(64, ge=4, le=512)
+    """Most tokens of a text that are read."""
+    head_rate: float = Field(10.0, gt=0)
+    """Learning rate of the new last layer, as a multiple of `fit.learning_rate`."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
 class Custom(Strict):
     """A user's own factory: `package.module:factory`, called with the input spec and `options`."""
 
@@ -45,9 +79,12 @@ class Custom(Strict):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+KINDS = ("neuron", "mlp", "cnn", "rnn", "wide_deep", "encoder")
+
+
 def _network_tag(value: Any) -> str | None:
     kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
-    if kind in ("neuron", "mlp", "cnn"):
+    if kind in KINDS:
         return str(kind)
     return "custom" if isinstance(kind, str) and ":" in kind else None
 
@@ -56,13 +93,33 @@ Network = Annotated[
     Annotated[Neuron, Tag("neuron")]
     | Annotated[Mlp, Tag("mlp")]
     | Annotated[Cnn, Tag("cnn")]
+    | Annotated[Rnn, Tag("rnn")]
+    | Annotated[WideDeep, Tag("wide_deep")]
+    | Annotated[Pretrained, Tag("encoder")]
     | Annotated[Custom, Tag("custom")],
     Discriminator(
         _network_tag,
         custom_error_type="network",
-        custom_error_message="expected kind: neuron, mlp, cnn or package.module:factory",
+        custom_error_message=f"expected kind: {', '.join(KINDS)} or package.module:factory",
     ),
 ]
+
+
+class Words(Strict):
+    """How texts become numbers."""
+
+    vocabulary: int = Field(20_000, ge=1)
+    """Most words that are known; the most frequent of the train rows."""
+    min_rows: int = Field(2, ge=1)
+    """Train rows in which a word must occur to be known; the others are one unknown word."""
+    length: int = Field(64, ge=1, le=4096)
+    """Most words of a text that are read; the share of texts that are cut is reported."""
+    word_grams: int = Field(2, ge=1, le=5)
+    """Longest sequence of words that is hashed to an n-gram."""
+    character_grams: tuple[int, int] = (2, 5)
+    """Shortest and longest sequence of characters that is hashed to an n-gram."""
+    buckets: int = Field(2**18, ge=2**10, le=2**24)
+    """Numbers that n-grams are hashed to."""
 
 
 class Encode(Strict):
@@ -71,6 +128,7 @@ class Encode(Strict):
     numeric: Literal["quantile", "standard", "none"] = "standard"
     target: Literal["auto", "log", "none"] = "auto"
     """auto takes the logarithm of a positive target whose skewness is above 1."""
+    words: Words = Words()
 
 
 class Augment(Strict):

@@ -16,13 +16,17 @@ class InputSpec:
         outputs: Classes, or 1 for regression.
         numbers: p, numeric inputs of a table.
         levels: Number of codes of each category of a table.
-        image: (channels, height, width), or None for a table.
+        image: (channels, height, width), or None.
+        vocabulary: Number of word ids of a text, padding and unknown included; 0 where there is no text.
+        buckets: Number of n-gram ids of a text, padding included.
     """
 
     outputs: int
     numbers: int = 0
     levels: tuple[int, ...] = ()
     image: tuple[int, int, int] | None = None
+    vocabulary: int = 0
+    buckets: int = 0
 
 
 class Standardise(nn.Module):
