@@ -60,7 +60,7 @@ TEXT = "requirements-text.lock"
 
 
 def pins(where: dict[str, str], *, text: bool = False) -> dict[str, Version]:
-    """The versions that the lock chooses in an environment, and those of the extra `text` if that is asked."""
+    """The versions that the lock chooses in an environment; with `text`, those of that extra, too."""
     chosen: dict[str, Version] = {}
     for line in map(Requirement, lock_lines() + (lock_lines(TEXT) if text else [])):
         if line.marker is None or line.marker.evaluate(where):
