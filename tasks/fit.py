@@ -30,6 +30,7 @@ from tasks.learning.features import feature_columns
 from tasks.learning.raw import type_name
 from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
+from tasks.learning.words import TextInputs
 from tasks.networks import count_parameters
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
@@ -49,6 +50,8 @@ def fit_encoder(
     answer = Labels.fit(goal) if kind == "classification" else Scale.fit(goal, encode.target)
     if train.pixels is not None:
         return Encoder(ImageInputs.fit(train.pixels), answer)
+    if columns.text is not None:
+        return Encoder(TextInputs.fit(train.rows, columns.text, **encode.words.model_dump()), answer)
     numeric, categorical = feature_columns(train.rows, target=target, columns=columns, exclude=exclude)
     if not numeric and not categorical:
         raise ConfigError("no feature column is left after columns.drop", fix="drop fewer columns")
@@ -132,6 +135,24 @@ def describe(
         clean=[] if images else [operation.model_dump(mode="json") for operation in clean],
         unused=sorted(unused),
         identity=[column for column in named if column["name"] in known_by],
+    )
+
+
+def unused_columns(raw: Dataset, *, target: str, columns: Columns, exclude: Sequence[str]) -> list[str]:
+    """Columns that the model does not take; of texts, all but the text itself."""
+    if columns.text is not None:
+        return sorted(str(name) for name in raw.rows.columns if name != columns.text)
+    return sorted({target, *columns.drop, *exclude})
+
+
+def cut_warning(train: Dataset, encoder: Encoder) -> tuple[str, ...]:
+    """A sentence about texts that are too long to be read to their end."""
+    inputs = encoder.inputs
+    if not isinstance(inputs, TextInputs) or not (share := inputs.cut_share(train.rows)):
+        return ()
+    return (
+        f"{share:.1%} of the train texts are longer than what is read in order, {inputs.length} words of "
+        f"{inputs.characters} characters (encode.words.length, encode.words.characters)",
     )
 
 
@@ -301,7 +322,7 @@ def fit(
             if settings.refit:
                 trained = refit(trained, make(), known, held_out, what, settings, checkpoint, how)
         before = Dataset.load(raw.folder)
-        unused = sorted({target, *columns.drop, *exclude})
+        unused = unused_columns(before, target=target, columns=columns, exclude=exclude)
         bundle = describe(before, network, clean, kind=kind, target=target, unused=unused)
         learned_from = before.rows.loc[part.index[(part != "test").to_numpy()]]
         return FitRecord(
@@ -317,7 +338,11 @@ def fit(
             stopped=trained.stopped,
             history=trained.history,
             taken_up=trained.taken_up,
-            warnings=(*gap_warning(trained.history, trained.best_epoch), *live.send()),
+            warnings=(
+                *cut_warning(train, encoder),
+                *gap_warning(trained.history, trained.best_epoch),
+                *live.send(),
+            ),
         )
 
     record = store.remember(work, "fit", inputs=inputs, record=FitRecord, build=build)

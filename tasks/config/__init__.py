@@ -5,7 +5,7 @@ once: file, key, value, what was expected and the nearest known key. Nothing els
 a step is handed only the part that it needs.
 """
 
-from tasks.config.base import BASELINES, METRICS, Strict, Task
+from tasks.config.base import BASELINES, METRICS, Strict, Task, higher_is_better
 from tasks.config.cleaning import (
     OPERATIONS,
     Case,
@@ -14,6 +14,7 @@ from tasks.config.cleaning import (
     Normalise,
     Only,
     Operation,
+    OwnOperation,
     Rename,
     Scale,
     Trim,
@@ -23,6 +24,7 @@ from tasks.config.data import (
     Columns,
     IdxSource,
     ImagesSource,
+    OwnSource,
     PackageSource,
     Source,
     Split,
@@ -30,7 +32,7 @@ from tasks.config.data import (
     TextsSource,
     Validate,
 )
-from tasks.config.judging import BetterThan, Criterion, Evaluate, Limit, NotWorseThan, Register
+from tasks.config.judging import BetterThan, Criterion, Evaluate, Extra, Limit, NotWorseThan, Register
 from tasks.config.learning import (
     KINDS,
     Augment,
@@ -43,6 +45,7 @@ from tasks.config.learning import (
     Neuron,
     Pretrained,
     Rnn,
+    Wide,
     WideDeep,
     Words,
 )
@@ -67,6 +70,7 @@ __all__ = [
     "Custom",
     "Encode",
     "Evaluate",
+    "Extra",
     "Fit",
     "IdxSource",
     "ImagesSource",
@@ -80,6 +84,8 @@ __all__ = [
     "NotWorseThan",
     "Only",
     "Operation",
+    "OwnOperation",
+    "OwnSource",
     "PackageSource",
     "Pretrained",
     "Project",
@@ -98,9 +104,11 @@ __all__ = [
     "Trim",
     "Types",
     "Validate",
+    "Wide",
     "WideDeep",
     "Words",
     "as_yaml",
+    "higher_is_better",
     "load",
     "names",
     "root_settings",

@@ -10,16 +10,18 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.config.cleaning import OPERATIONS
 from tasks.config.data import (
+    SOURCES,
     Columns,
     IdxSource,
     ImagesSource,
+    OwnSource,
     PackageSource,
     Split,
     TableSource,
     TextsSource,
     Validate,
 )
-from tasks.config.judging import CRITERIA, BetterThan, Evaluate, Limit, NotWorseThan, Register
+from tasks.config.judging import CRITERIA, BetterThan, Evaluate, Extra, Limit, NotWorseThan, Register
 from tasks.config.learning import (
     KINDS,
     Augment,
@@ -31,6 +33,7 @@ from tasks.config.learning import (
     Neuron,
     Pretrained,
     Rnn,
+    Wide,
     WideDeep,
     Words,
 )
@@ -39,9 +42,6 @@ from tasks.config.schema import Config
 from tasks.errors import ConfigError, did_you_mean, quoted
 
 M = TypeVar("M", bound=BaseModel)
-
-
-SOURCES = ("table", "idx", "images", "texts", "package")
 
 
 def validated(tree: dict[str, Any], path: Path) -> Config:
@@ -63,7 +63,7 @@ def checked(tree: dict[str, Any], path: Path, schema: type[M]) -> M:
 
 def _explain(problem: Any, schema: type[BaseModel]) -> list[str]:
     """The lines that tell a person about one of pydantic's errors."""
-    tags = {*OPERATIONS, *KINDS, "custom", *SOURCES, *CRITERIA}
+    tags = {*OPERATIONS, *KINDS, "custom", "own", *SOURCES, *CRITERIA}
     location = list(problem["loc"])
     # A union's tag stands in the location as if it were a key; a key of that name is the last entry.
     parts = [
@@ -114,6 +114,7 @@ def _keys(parts: list[str], location: list[Any], schema: type[BaseModel]) -> lis
         "network.mlp": Mlp,
         "network.cnn": Cnn,
         "network.rnn": Rnn,
+        "network.wide": Wide,
         "network.wide_deep": WideDeep,
         "network.encoder": Pretrained,
         "network.custom": Custom,
@@ -122,6 +123,8 @@ def _keys(parts: list[str], location: list[Any], schema: type[BaseModel]) -> lis
         "source.images": ImagesSource,
         "source.texts": TextsSource,
         "source.package": PackageSource,
+        "source.own": OwnSource,
+        "steps": Extra,
         **{f"clean.{name}": model for name, model in OPERATIONS.items()},
         "gate.better_than": BetterThan,
         "gate.not_worse_than": NotWorseThan,

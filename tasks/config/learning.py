@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from tasks.config.base import Strict
+from tasks.config.base import OwnName, Strict
 
 
 class Neuron(Strict):
@@ -28,7 +28,7 @@ class Mlp(Strict):
     bin_width: int = Field(8, ge=1)
     """Outputs that each number's bins are mapped to."""
     embedding: int = Field(8, ge=1)
-    """Width of a category's embedding."""
+    """Width of the embedding of a category, or of a text's n-grams."""
 
 
 class Cnn(Strict):
@@ -38,25 +38,54 @@ class Cnn(Strict):
     widths: tuple[Annotated[int, Field(gt=0)], ...] = (24, 48, 96)
 
 
-class Rnn(Strict):
-    """Recurrent network over the words of a text."""
+class _Recurrent(Strict):
+    """Options of a part that reads words in their order."""
 
-    kind: Literal["rnn"] = "rnn"
+    kind: str
     cell: Literal["gru", "lstm"] = "gru"
     embedding: int = Field(64, ge=1)
+    """Width of a word's embedding."""
     hidden: int = Field(64, ge=1)
+    """Width of the state, in each direction."""
     layers: int = Field(1, ge=1, le=4)
     both_ways: bool = True
     """Whether a second one reads from the end."""
-    dropout: float = Field(0.3, ge=0, lt=1)
-    word_dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(0.5, ge=0, lt=1)
+    word_dropout: float = Field(0.3, ge=0, lt=1)
     """Share of words that training hides."""
 
 
-class WideDeep(Strict):
-    """A wide linear part over n-grams and a recurrent part over words, trained together."""
+class _Grams(Strict):
+    """Options of a part that reads which n-grams occur."""
+
+    kind: str
+    bayes: float = Field(1.0, ge=0)
+    """Weight of naive Bayes on sequences of words in the answer; it is for classes only."""
+    linear: float = Field(1.5, ge=0)
+    """Weight of the linear classifier on all n-grams."""
+    rate: float = Field(1000.0, gt=0)
+    """Learning rate of the linear classifier, as a multiple of `fit.learning_rate`: it learns by plain
+    gradient steps, which are small, since the n-grams of a row have a length of one together."""
+
+
+class Rnn(_Recurrent):
+    """Recurrent network over the words of a text."""
+
+    kind: Literal["rnn"] = "rnn"
+
+
+class Wide(_Grams):
+    """Naive Bayes and a linear classifier over the n-grams of a text, their scores added."""
+
+    kind: Literal["wide"] = "wide"
+
+
+class WideDeep(_Grams, _Recurrent):
+    """A wide part over n-grams and a recurrent part over words, each with its own loss, scores added."""
 
     kind: Literal["wide_deep"] = "wide_deep"
+    recurrent: float = Field(0.5, ge=0)
+    """Weight of the recurrent part in the answer."""
 
 
 class Pretrained(Strict):
@@ -75,11 +104,11 @@ class Pretrained(Strict):
 class Custom(Strict):
     """A user's own factory: `package.module:factory`, called with the input spec and `options`."""
 
-    kind: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")
+    kind: OwnName
     options: dict[str, Any] = Field(default_factory=dict)
 
 
-KINDS = ("neuron", "mlp", "cnn", "rnn", "wide_deep", "encoder")
+KINDS = ("neuron", "mlp", "cnn", "rnn", "wide", "wide_deep", "encoder")
 
 
 def _network_tag(value: Any) -> str | None:
@@ -94,6 +123,7 @@ Network = Annotated[
     | Annotated[Mlp, Tag("mlp")]
     | Annotated[Cnn, Tag("cnn")]
     | Annotated[Rnn, Tag("rnn")]
+    | Annotated[Wide, Tag("wide")]
     | Annotated[WideDeep, Tag("wide_deep")]
     | Annotated[Pretrained, Tag("encoder")]
     | Annotated[Custom, Tag("custom")],
@@ -112,14 +142,17 @@ class Words(Strict):
     """Most words that are known; the most frequent of the train rows."""
     min_rows: int = Field(2, ge=1)
     """Train rows in which a word must occur to be known; the others are one unknown word."""
-    length: int = Field(64, ge=1, le=4096)
-    """Most words of a text that are read; the share of texts that are cut is reported."""
+    length: int = Field(128, ge=1, le=4096)
+    """Most words of a text that are read in order; the share of texts that are cut is reported."""
+    characters: int = Field(4096, ge=1, le=2**20)
+    """Most characters of a text that are read at all."""
     word_grams: int = Field(2, ge=1, le=5)
-    """Longest sequence of words that is hashed to an n-gram."""
+    """Longest sequence of words that is an n-gram."""
     character_grams: tuple[int, int] = (2, 5)
-    """Shortest and longest sequence of characters that is hashed to an n-gram."""
-    buckets: int = Field(2**18, ge=2**10, le=2**24)
-    """Numbers that n-grams are hashed to."""
+    """Shortest and longest sequence of characters that is an n-gram."""
+    grams: int = Field(2**20, ge=1, le=2**24)
+    """Most n-grams that are known; those of most train rows. Each takes 4 bytes in the model's encoder, and
+    8 a class in its weights."""
 
 
 class Encode(Strict):

@@ -27,6 +27,7 @@ from tasks.learning.features import (
     texts_of,
 )
 from tasks.learning.targets import Labels, Scale
+from tasks.learning.words import TextInputs
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class ImageInputs:
 class Encoder:
     """Inputs and target of one model."""
 
-    inputs: TableInputs | ImageInputs
+    inputs: TableInputs | ImageInputs | TextInputs
     target: Labels | Scale
 
     def state(self) -> dict[str, Any]:
@@ -137,13 +138,16 @@ class Encoder:
         """The encoder whose `state` this is."""
         inputs, target = state["inputs"], state["target"]
         if "numbers" in inputs:
-            read: TableInputs | ImageInputs = TableInputs(
+            read: TableInputs | ImageInputs | TextInputs = TableInputs(
                 tuple(
                     Number(n["name"], n["median"], n["indicator"], tuple(n["knots"]), tuple(n["scores"]))
                     for n in inputs["numbers"]
                 ),
                 tuple(Category(c["name"], tuple(c["levels"])) for c in inputs["categories"]),
             )
+        elif "vocabulary" in inputs:
+            lists = {"vocabulary": tuple(inputs["vocabulary"])}
+            read = TextInputs(**{**inputs, **lists, "character_grams": tuple(inputs["character_grams"])})
         else:
             read = ImageInputs(*(tuple(inputs[key]) for key in ("shape", "mean", "std")))
         is_labels = "classes" in target

@@ -29,6 +29,7 @@ from tasks.errors import ArtifactTampered, DataRejected, did_you_mean, quoted
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.raw import as_type, marks
 from tasks.learning.targets import Labels, Scale
+from tasks.learning.words import TextInputs
 from tasks.networks import InputSpec, Standardise, build
 from tasks.predictions import Predictions
 
@@ -69,6 +70,11 @@ def input_spec(encoder: Encoder) -> InputSpec:
     outputs = len(encoder.target.classes) if isinstance(encoder.target, Labels) else 1
     if isinstance(encoder.inputs, TableInputs):
         return InputSpec(outputs=outputs, numbers=encoder.inputs.width, levels=encoder.inputs.levels)
+    if isinstance(encoder.inputs, TextInputs):
+        word_grams, grams = encoder.inputs.grams
+        return InputSpec(
+            outputs=outputs, vocabulary=encoder.inputs.words, buckets=grams, word_grams=word_grams
+        )
     height, width = encoder.inputs.shape[:2]
     return InputSpec(outputs=outputs, image=(len(encoder.inputs.mean), height, width))
 
@@ -172,7 +178,7 @@ class Scorer:
         The answer of an unreadable row means nothing.
         """
         bad: dict[int, str] = {}
-        if isinstance(self.encoder.inputs, TableInputs):
+        if not isinstance(self.encoder.inputs, ImageInputs):
             if not isinstance(data, pd.DataFrame):
                 raise DataRejected("this model takes a table, not images", fix="pass a pandas DataFrame")
             rows, bad = self._prepare(data)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from tasks.config import Fit
 from tasks.errors import TrainingDiverged
-from tasks.learning import checkpoints
+from tasks.learning import checkpoints, hooks
 from tasks.learning.devices import threads
 from tasks.learning.schedule import learning_rate, planned_epochs
 from tasks.records import Epoch
@@ -68,8 +68,8 @@ class Examples:
         return len(self.targets)
 
     def __add__(self, other: Examples) -> Examples:
-        """These examples, then the others."""
-        inputs = tuple(torch.cat(pair) for pair in zip(self.inputs, other.inputs, strict=True))
+        """These examples, then the others; padded rows become as wide as the widest."""
+        inputs = tuple(_stacked(*pair) for pair in zip(self.inputs, other.inputs, strict=True))
         return Examples(inputs, torch.cat([self.targets, other.targets]))
 
     def to(self, device: str) -> Examples:
@@ -151,6 +151,8 @@ def train(
         )
         loop.resume(checkpoint)
         taken_up = len(loop.history)
+        if not taken_up:
+            hooks.prime(loop.network, loop.examples.inputs, loop.examples.targets)
         began = time.perf_counter() - loop.spent
         while (stopped := loop.finished()) is None:
             epoch = loop.run_epoch()
@@ -183,7 +185,8 @@ class _Loop:
         self.half = precision == "bfloat16"
         self.epochs = planned_epochs(settings, len(examples))
         self.batches = math.ceil(len(examples) / settings.batch_size)
-        self.optimizer = _optimizer(network, settings)
+        self.optimizer = hooks.optimizer(network, settings)
+        self.lengths = hooks.lengths(network, examples.inputs)
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -208,11 +211,12 @@ class _Loop:
         number, began = len(self.history) + 1, time.perf_counter()
         # Derived anew for each epoch: what came before, or on which run, leaves no trace.
         torch.manual_seed((self.seed * 1_000_003 + number) % 2**63)
-        order = torch.randperm(len(self.examples)).to(self.device)
+        batches = hooks.batches(len(self.examples), self.settings.batch_size, self.lengths)
         self.network.train()
         total = 0.0
-        for index, rows in enumerate(torch.split(order, self.settings.batch_size)):
-            total += self._step(rows, number, (number - 1) * self.batches + index) * len(rows)
+        for index, rows in enumerate(batches):
+            step = (number - 1) * self.batches + index
+            total += self._step(rows.to(self.device), number, step) * len(rows)
         outputs = self.answers(self.validation.inputs)
         loss = float(self.task.loss(outputs, self.validation.targets))
         value = self.task.metric(outputs.cpu())
@@ -232,7 +236,7 @@ class _Loop:
         """One small change; the batch's loss before it."""
         rate = learning_rate(step, self.epochs * self.batches, self.settings)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         inputs = self.task.augment(tuple(x[rows] for x in self.examples.inputs))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             outputs = self.network(*inputs)
@@ -299,15 +303,9 @@ class _Loop:
         self.best_value, self.spent = state.best_value, state.spent
 
 
-def _optimizer(network: nn.Module, settings: Fit) -> torch.optim.Optimizer:
-    """AdamW; only matrices decay, since shrinking biases and norms regularises nothing."""
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        adds = parameter.dim() <= 1 or name.endswith(("bias", "shift"))
-        (others if adds else matrices).append(parameter)
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+def _stacked(above: Tensor, below: Tensor) -> Tensor:
+    """Two inputs, one after the other; the narrower of two-dimensional ones gets zeros at its right."""
+    if above.dim() == 2:
+        width = max(above.shape[1], below.shape[1])
+        above, below = (nn.functional.pad(x, (0, width - x.shape[1])) for x in (above, below))
+    return torch.cat([above, below])

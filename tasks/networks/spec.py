@@ -19,6 +19,7 @@ class InputSpec:
         image: (channels, height, width), or None.
         vocabulary: Number of word ids of a text, padding and unknown included; 0 where there is no text.
         buckets: Number of n-gram ids of a text, padding included.
+        word_grams: Those of them, padding included, that stand for sequences of words; they come first.
     """
 
     outputs: int
@@ -27,6 +28,7 @@ class InputSpec:
     image: tuple[int, int, int] | None = None
     vocabulary: int = 0
     buckets: int = 0
+    word_grams: int = 0
 
 
 class Standardise(nn.Module):

@@ -12,7 +12,7 @@ from torch import nn
 
 from tasks.config import Fit
 from tasks.errors import ConfigError, TrainingDiverged
-from tasks.learning import checkpoints, training
+from tasks.learning import checkpoints, hooks, training
 from tasks.learning.augment import shift_images
 from tasks.learning.devices import resolve_device, resolve_precision
 from tasks.learning.schedule import learning_rate, planned_epochs
@@ -223,7 +223,7 @@ def test_shifting_moves_each_image_whole(most: int, colour: bool, seed: int) -> 
 
 def test_only_matrices_decay() -> None:
     net = build({"kind": "mlp", "hidden": (4,)}, InputSpec(1, numbers=3))
-    decayed, spared = training._optimizer(net, SETTINGS).param_groups
+    decayed, spared = hooks.optimizer(net, SETTINGS).param_groups
     assert {tuple(p.shape) for p in decayed["params"]} == {(1, 3, 4), (1, 4, 1)}
     assert {tuple(p.shape) for p in spared["params"]} == {(1, 1, 4), (1, 1, 1)}
     assert spared["weight_decay"] == 0.0
