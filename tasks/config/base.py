@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks import extension
 
 Task = Literal["regression", "classification"]
 
@@ -25,6 +27,21 @@ BASELINES: dict[str, tuple[str, ...]] = {
     "regression": ("median", "ridge", "boosting"),
 }
 """Rungs that a project may ask for, by kind of task, simplest first."""
+
+
+OwnName = Annotated[str, Field(pattern=extension.PATTERN)]
+"""A part of the user's own by its import path, `package.module:name`."""
+
+
+def higher_is_better(task: Task, metric: str) -> bool:
+    """Direction of a metric: from `METRICS`, or as a project's own says it.
+
+    Raises:
+        ConfigError: The project's own can't be found.
+    """
+    if extension.is_own(metric):
+        return bool(extension.resolve(metric, "metric").higher_is_better)
+    return METRICS[task][metric]
 
 
 class Strict(BaseModel):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag, model_validator
+from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag, model_validator
 
-from tasks.config.base import Strict, keys_of
+from tasks import extension
+from tasks.config.base import OwnName, Strict, keys_of
 
 
 class Types(Strict):
@@ -73,6 +74,17 @@ class Normalise(Strict):
     normalise: tuple[str, ...]
 
 
+class OwnOperation(RootModel[Annotated[dict[OwnName, dict[str, Any]], Field(min_length=1, max_length=1)]]):
+    """A user's own function, `package.module:function`, with its options; see `contracts.Operation`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @property
+    def run(self) -> str:
+        """The function's import path."""
+        return next(iter(self.root))
+
+
 OPERATIONS: dict[str, type[Strict]] = {
     "types": Types,
     "trim": Trim,
@@ -87,6 +99,8 @@ OPERATIONS: dict[str, type[Strict]] = {
 
 
 def _operation_tag(value: Any) -> str | None:
+    if isinstance(value, OwnOperation) or any(extension.is_own(key) for key in keys_of(value)):
+        return "own"
     return next((key for key in keys_of(value) if key in OPERATIONS), None)
 
 
@@ -99,10 +113,11 @@ Operation = Annotated[
     | Annotated[Rename, Tag("rename")]
     | Annotated[Keep, Tag("keep")]
     | Annotated[Only, Tag("only")]
-    | Annotated[Normalise, Tag("normalise")],
+    | Annotated[Normalise, Tag("normalise")]
+    | Annotated[OwnOperation, Tag("own")],
     Discriminator(
         _operation_tag,
         custom_error_type="operation",
-        custom_error_message=f"expected one operation of: {', '.join(OPERATIONS)}",
+        custom_error_message=f"expected one operation of: {', '.join(OPERATIONS)} or package.module:function",
     ),
 ]

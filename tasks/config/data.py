@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from tasks.config.base import Strict
+from tasks import extension
+from tasks.config.base import OwnName, Strict
 
 
 class TableSource(Strict):
@@ -70,8 +71,35 @@ class PackageSource(Strict):
         return self
 
 
+class OwnSource(Strict):
+    """A user's own loader, `package.module:function`, with its options; see `contracts.Loader`."""
+
+    kind: OwnName
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+SOURCES = ("table", "idx", "images", "texts", "package")
+
+
+def _source_tag(value: Any) -> str | None:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    if extension.is_own(kind):
+        return "own"
+    return str(kind) if kind in SOURCES else None
+
+
 Source = Annotated[
-    TableSource | IdxSource | ImagesSource | TextsSource | PackageSource, Field(discriminator="kind")
+    Annotated[TableSource, Tag("table")]
+    | Annotated[IdxSource, Tag("idx")]
+    | Annotated[ImagesSource, Tag("images")]
+    | Annotated[TextsSource, Tag("texts")]
+    | Annotated[PackageSource, Tag("package")]
+    | Annotated[OwnSource, Tag("own")],
+    Discriminator(
+        _source_tag,
+        custom_error_type="source",
+        custom_error_message=f"expected kind: {', '.join(SOURCES)} or package.module:function",
+    ),
 ]
 
 

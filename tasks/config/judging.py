@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from tasks.config.base import Strict, keys_of
+from tasks import extension
+from tasks.config.base import OwnName, Strict, keys_of
 
 
 class Evaluate(Strict):
@@ -15,6 +16,30 @@ class Evaluate(Strict):
     metric: str
     baselines: tuple[str, ...] = Field(min_length=1)
     slices: tuple[str, ...] = ()
+
+
+Stage = Literal["validate", "clean", "split", "fit", "evaluate", "register"]
+
+
+class Extra(Strict):
+    """A user's own step, `package.module:function`, before or after a stage; see `contracts.ExtraStep`."""
+
+    run: OwnName
+    after: Stage | None = None
+    before: Stage | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Extra:
+        if (self.after is None) == (self.before is None):
+            raise ValueError("expected exactly one of after and before")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What it is called: its function, and where it runs."""
+        place = f"after-{self.after}" if self.after else f"before-{self.before}"
+        return f"{extension.short(self.run)}-{place}"
 
 
 class BetterThan(Strict):

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from tasks import extension
 from tasks.config.data import IdxSource, TableSource
 from tasks.config.explain import validated
 from tasks.config.schema import Config
@@ -56,6 +57,7 @@ def load(
         ConfigError: No such project, a file that can't be read, or settings that break the schema.
         UnsafeInput: A YAML tag that would build an object, or a path out of the project.
     """
+    extension.look_in(root)
     if name not in names(root):
         raise ConfigError(
             f"no project {quoted(name)} below {root / 'data'}", fix=did_you_mean(name, names(root))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from tasks.config.base import BASELINES, METRICS, Strict, Task
+from tasks import extension
+from tasks.config.base import BASELINES, METRICS, Strict, Task, higher_is_better
 from tasks.config.cleaning import Operation
 from tasks.config.data import Columns, Source, Split, Validate
-from tasks.config.judging import BetterThan, Criterion, Evaluate, NotWorseThan, Register
+from tasks.config.judging import BetterThan, Criterion, Evaluate, Extra, NotWorseThan, Register
 from tasks.config.learning import Encode, Fit, Network
 from tasks.config.retraining import Retrain
 from tasks.errors import did_you_mean, quoted
@@ -34,35 +37,57 @@ class Config(Strict):
     gate: tuple[Criterion, ...] = ()
     register_as: Register = Field(alias="register")
     retrain: Retrain = Retrain()
+    steps: tuple[Extra, ...] = ()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
         metrics, rungs = METRICS[self.task], (*self.evaluate.baselines, "champion")
         problems = [
-            _unknown(f"evaluate.baselines.{i}", name, BASELINES[self.task])
+            _unmade(f"evaluate.baselines.{i}", name, BASELINES[self.task])
             for i, name in enumerate(self.evaluate.baselines)
         ]
-        problems.append(_unknown("evaluate.metric", self.evaluate.metric, metrics))
-        problems.append(_unknown("fit.metric", self.fit.metric, metrics))
+        problems.append(_unmade("evaluate.metric", self.evaluate.metric, metrics))
+        problems.append(_unmade("fit.metric", self.fit.metric, metrics))
         for i, criterion in enumerate(self.gate):
             if isinstance(criterion, BetterThan):
                 problems.append(_unknown(f"gate.{i}.better_than", criterion.better_than, rungs))
             elif isinstance(criterion, NotWorseThan):
                 problems.append(_unknown(f"gate.{i}.not_worse_than", criterion.not_worse_than, rungs))
             else:
-                problems.append(_unknown(f"gate.{i}.metric", criterion.metric, metrics))
+                problems.append(_unmade(f"gate.{i}.metric", criterion.metric, metrics))
                 problems.append(_unknown(f"gate.{i}.slice", criterion.slice, self.evaluate.slices))
+        problems.append(_ambiguous("evaluate.baselines", [*rungs, "candidate"]))
+        problems.append(_ambiguous("evaluate.metric", {*metrics, *self.own_metrics}))
+        problems.append(_ambiguous("steps", [extra.name for extra in self.steps]))
         if found := [problem for problem in problems if problem]:
             raise ValueError("\n".join(found))
         return self
 
     @property
+    def own_metrics(self) -> tuple[str, ...]:
+        """Import paths of the metrics that are the project's own."""
+        asked = (self.evaluate.metric, self.fit.metric, *(getattr(c, "metric", None) for c in self.gate))
+        return tuple(dict.fromkeys(name for name in asked if name and extension.is_own(name)))
+
+    @property
     def higher_is_better(self) -> bool:
         """Direction of the project's metric."""
-        return METRICS[self.task][self.evaluate.metric]
+        return higher_is_better(self.task, self.evaluate.metric)
 
 
 def _unknown(key: str, name: str | None, known: Any) -> str | None:
     if name is None or name in known:
         return None
     return f"{key}: unknown name {quoted(name)}; {did_you_mean(name, known)}"
+
+
+def _unmade(key: str, name: str | None, known: Any) -> str | None:
+    """The same for what may be the project's own."""
+    return None if extension.is_own(name) else _unknown(key, name, known)
+
+
+def _ambiguous(key: str, names: Iterable[str]) -> str | None:
+    """What is shown by its short name must be the only one that has it."""
+    counted = Counter(extension.short(name) for name in names)
+    twice = [name for name, count in counted.items() if count > 1]
+    return f"{key}: two would be called {quoted(twice[0])}; give yours another name" if twice else None
