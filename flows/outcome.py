@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.config import Config
+from tasks.extension import short
 from tasks.records import (
     CleanRecord,
     DecideRecord,
@@ -89,7 +90,7 @@ def skipped(config: Config, decided: DecideRecord) -> dict[str, Any]:
                 "rows": {"read": 0, "kept": 0, "dropped": 0, "quarantined": 0},
             },
             "split": {"hash": None, "train": 0, "validation": 0, "test": 0},
-            "metric": config.evaluate.metric,
+            "metric": short(config.evaluate.metric),
             "higher_is_better": config.higher_is_better,
             "scores": [],
             "verdicts": [],

@@ -10,7 +10,8 @@ from typing import Any
 from prefect import task
 
 from tasks import store
-from tasks.config import METRICS, Columns, Criterion, Encode, Evaluate, Limit, Task
+from tasks.config import Columns, Criterion, Encode, Evaluate, Limit, Task, higher_is_better
+from tasks.extension import digests, short
 from tasks.ladder import baselines, comparison, slices
 from tasks.ladder.baselines import Answer, Problem
 from tasks.ladder.comparison import CANDIDATE
@@ -51,14 +52,15 @@ def conclude(
 ) -> EvaluateRecord:
     """Compares all answers, judges them, and writes the predictions of the test rows into `folder`."""
     answered = {name: answer.predictions for name, answer in answers.items() if answer.predictions}
-    compared = compare_all(kind, rules.metric, rows.truth, answers, seed)
+    asked = [criterion.metric for criterion in gate if isinstance(criterion, Limit)]
+    compared = compare_all(kind, rules.metric, rows.truth, answers, seed, asked)
     known = {verdict.against: verdict for verdict in compared.verdicts}
     verdicts = tuple(known.get(name) or comparison.undefined(name) for name in answers if name != CANDIDATE)
-    scores = score_rungs(answers, rules.metric, compared)
+    scores = score_rungs(answers, short(rules.metric), compared)
     # A floor may be set in another metric than the project's.
     floors = {criterion.metric for criterion in gate if isinstance(criterion, Limit) and criterion.slice}
     sliced = {
-        metric: slice_scores(rules.slices, metric, rows, answered[CANDIDATE], seed)
+        short(metric): slice_scores(rules.slices, metric, rows, answered[CANDIDATE], seed)
         for metric in sorted({rules.metric, *floors})
     }
     partial = [f"{name}: {answer.note}" for name, answer in answers.items() if answer.unseen is not None]
@@ -67,13 +69,13 @@ def conclude(
     return EvaluateRecord(
         step=Step(name="evaluate"),
         folder=folder,
-        metric=rules.metric,
-        higher_is_better=METRICS[kind][rules.metric],
+        metric=short(rules.metric),
+        higher_is_better=higher_is_better(kind, rules.metric),
         rows=len(rows.truth),
         scores=scores,
         verdicts=verdicts,
-        slices=sliced[rules.metric],
-        gate=judge(gate, metric=rules.metric, scores=scores, verdicts=verdicts, slices=sliced),
+        slices=sliced[short(rules.metric)],
+        gate=judge(gate, metric=short(rules.metric), scores=scores, verdicts=verdicts, slices=sliced),
         warnings=(*failed, *partial, *comparison.warnings(kind, rows.truth, answered, verdicts)),
     )
 
@@ -141,6 +143,7 @@ def evaluate(
         "encode": encode.model_dump(mode="json"),
         "target": [target, kind],
         "seed": seed,
+        "own": digests([rules.metric, *rules.baselines, *(getattr(rule, "metric", None) for rule in gate)]),
     }
 
     def build(folder: Path) -> EvaluateRecord:
@@ -150,7 +153,7 @@ def evaluate(
         own = score_bundle(fitted.folder, rows.raw)
         answers = {CANDIDATE: replace(own, seconds=own.seconds + fitted.train_seconds)}
         for name in rules.baselines:
-            answers[name] = baselines.answer(name, rows.train, rows.test, problem)
+            answers[short(name)] = baselines.answer(name, rows.train, rows.test, problem)
         if champion is not None:
             answers[CHAMPION] = score_champion(champion, rows)
         return conclude(folder, rows, answers, rules, gate, kind, seed)

@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,11 @@ def call(name: str, key: str, *arguments: Any, **options: Any) -> Any:
     Raises:
         ConfigError: It raised something that is no ModelyardError.
     """
-    part = resolve(name, key)
+    return guarded(resolve(name, key), name, key, *arguments, **options)
+
+
+def guarded(part: Callable[..., Any], name: str, key: str, *arguments: Any, **options: Any) -> Any:
+    """The same for a part that is at hand already, or for something that it made."""
     try:
         return part(*arguments, **options)
     except ModelyardError:

@@ -18,10 +18,11 @@ from prefect import task
 from torch import Tensor, nn
 
 from tasks import store
-from tasks.config import METRICS, Columns, Encode, Fit, Network, Operation
+from tasks.config import Columns, Encode, Fit, Network, Operation, higher_is_better
 from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
+from tasks.extension import digests
 from tasks.ladder import metrics
 from tasks.learning import devices, scoring, training
 from tasks.learning.augment import shift_images
@@ -107,7 +108,7 @@ def make_task(
     return training.Task(
         loss=make_loss(encoder.target, weights),
         metric=measured,
-        higher_is_better=METRICS[kind][metric],
+        higher_is_better=higher_is_better(kind, metric),
         augment=shifted if augments else lambda inputs: inputs,
     )
 
@@ -300,6 +301,7 @@ def fit(
         "clean": [op.model_dump(mode="json") for op in clean], "encode": encode.model_dump(mode="json"),
         "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
         "metric": metric, "seed": seed, "device": device,
+        "own": digests([network.kind, metric, *(getattr(op, "run", None) for op in clean)]),
     }  # fmt: skip
     checkpoint = work / "checkpoints" / store.digest([inputs, store.code_digest()])[:20]
 

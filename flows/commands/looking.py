@@ -11,6 +11,7 @@ from flows import outcome, terminal
 from flows.commands.options import DEFAULT, Common
 from tasks import config
 from tasks.errors import ConfigError, ModelyardError, did_you_mean, quoted
+from tasks.extension import short
 from tasks.wording import duration, number
 
 
@@ -82,7 +83,7 @@ def compare(
 
     root = common.place
     loaded = config.load(root, project).config
-    uri, metric = tracking.connect(root), loaded.evaluate.metric
+    uri, metric = tracking.connect(root), short(loaded.evaluate.metric)
     versions = tracking.versions(uri, loaded.register_as.name)
     by_run = {version.run_id: version for version in versions if version.run_id}
     runs = past.ladder(tracking.recent_runs(uri, project, limit), by_run, metric)

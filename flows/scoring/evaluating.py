@@ -7,8 +7,9 @@ from typing import Any
 
 from flows.scoring.chosen import choose
 from tasks import sources
-from tasks.config import METRICS, Project
+from tasks.config import Project
 from tasks.errors import ConfigError, quoted
+from tasks.extension import short
 from tasks.ladder import fresh
 from tasks.learning import scoring
 from tasks.records import to_json
@@ -42,7 +43,7 @@ def evaluate(project: Project, root: Path, data: Path, version: int | None) -> d
             fix="name another --version",
         )
     loaded = sources.read(config.source, project.folder, manifest["target"], fresh.columns_of(manifest))
-    found = fresh.score_fresh(known.folder, loaded.dataset, config.seed)
+    found = fresh.score_fresh(known.folder, loaded.dataset, config.seed, also=(config.evaluate.metric,))
     return {
         "project": config.name,
         "model": {"name": known.model.name, "version": known.model.version},
@@ -58,7 +59,7 @@ def evaluate(project: Project, root: Path, data: Path, version: int | None) -> d
             "unknown": found.unknown,
         },
         "metrics": to_json(found.metrics),
-        "metric": config.evaluate.metric,
-        "higher_is_better": METRICS[config.task][config.evaluate.metric],
+        "metric": short(config.evaluate.metric),
+        "higher_is_better": config.higher_is_better,
         "notes": list(found.notes),
     }

@@ -32,7 +32,16 @@ from tasks.config.data import (
     TextsSource,
     Validate,
 )
-from tasks.config.judging import BetterThan, Criterion, Evaluate, Extra, Limit, NotWorseThan, Register
+from tasks.config.judging import (
+    CRITERIA,
+    BetterThan,
+    Criterion,
+    Evaluate,
+    Extra,
+    Limit,
+    NotWorseThan,
+    Register,
+)
 from tasks.config.learning import (
     KINDS,
     Augment,
@@ -56,6 +65,7 @@ from tasks.config.settings import Settings, root_settings
 
 __all__ = [
     "BASELINES",
+    "CRITERIA",
     "KINDS",
     "MAX_YAML_BYTES",
     "METRICS",

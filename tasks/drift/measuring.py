@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks import sources
-from tasks.config import METRICS, Columns, Retrain, Source, Task
+from tasks.config import Columns, Retrain, Source, Task, higher_is_better
 from tasks.drift import distance
 from tasks.drift.profile import Profile
 from tasks.errors import quoted
+from tasks.extension import short
 from tasks.records import Drift, ModelVersion, Standing, from_json
 
 
@@ -104,14 +105,14 @@ def _standing(
     from tasks.ladder.fresh import score_fresh  # noqa: PLC0415 - torch, which drift alone does not need
 
     assert champion.folder is not None  # fetched, since there is a floor
-    found = score_fresh(champion.folder, loaded.dataset, seed)
+    found = score_fresh(champion.folder, loaded.dataset, seed, also=(metric,))
+    metric, higher = short(metric), higher_is_better(kind, metric)
     if found.rows < distance.FEWEST_ROWS:
         few = f"the floor was not measured: {found.rows} labelled fresh rows are too few"
         return None, (*found.notes, few)
     scored = found.metrics[metric]
     if not isfinite(scored.value):
         return None, (*found.notes, f"the floor was not measured: {metric} is undefined on the fresh rows")
-    higher = METRICS[kind][metric]
     held = scored.value >= floor if higher else scored.value <= floor
     standing = Standing(
         metric=metric,

@@ -8,13 +8,14 @@ interval. What the interval covers is the choice of test rows; another seed of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tasks.config import METRICS, Task
+from tasks.config import METRICS, Task, higher_is_better
+from tasks.extension import short
 from tasks.ladder import metrics
 from tasks.predictions import Predictions
 from tasks.records import Verdict, Word
@@ -41,7 +42,7 @@ class Comparison:
     """All rungs on the same rows and the same resamples.
 
     Attributes:
-        values: Metric by rung and name, on all rows.
+        values: Metric by rung and (short) name, on all rows.
         intervals: The same, as (low, high).
         verdicts: The candidate against every other rung, on the project's metric.
     """
@@ -52,7 +53,12 @@ class Comparison:
 
 
 def compare(
-    task: Task, metric: str, truth: np.ndarray, rungs: Mapping[str, Predictions], seed: int
+    task: Task,
+    metric: str,
+    truth: np.ndarray,
+    rungs: Mapping[str, Predictions],
+    seed: int,
+    also: Sequence[str] = (),
 ) -> Comparison:
     """Scores every rung in every metric of the task, and the candidate against the others.
 
@@ -62,18 +68,21 @@ def compare(
         truth: (n,) labels, or float64.
         rungs: Predictions for the same n rows, by name; "candidate" is one of them.
         seed: Of the resamples.
+        also: Further metrics, which the gate asks for.
     """
-    names = tuple(METRICS[task])
+    names = tuple(dict.fromkeys([*METRICS[task], metric, *also]))
     drawn = resample(names, truth, rungs, seed)
-    values = {rung: {name: metrics.compute(name, truth, p) for name in names} for rung, p in rungs.items()}
-    sign = 1.0 if METRICS[task][metric] else -1.0
+    values = {
+        rung: {short(name): metrics.compute(name, truth, p) for name in names} for rung, p in rungs.items()
+    }
+    sign = 1.0 if higher_is_better(task, metric) else -1.0
     return Comparison(
         values=values,
-        intervals={rung: {name: interval(drawn[rung][name]) for name in names} for rung in rungs},
+        intervals={rung: {short(name): interval(drawn[rung][name]) for name in names} for rung in rungs},
         verdicts=tuple(
             verdict(
                 rung,
-                sign * (values[CANDIDATE][metric] - values[rung][metric]) + 0.0,  # no -0.0
+                sign * (values[CANDIDATE][short(metric)] - values[rung][short(metric)]) + 0.0,  # no -0.0
                 sign * (drawn[CANDIDATE][metric] - drawn[rung][metric]) + 0.0,
             )
             for rung in rungs

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from tasks.cleaning import operations
 from tasks.config import METRICS, Columns
 from tasks.dataset import DESCRIPTIVE, Dataset
 from tasks.errors import DataRejected, did_you_mean, quoted
+from tasks.extension import short
 from tasks.ladder import comparison, metrics
 from tasks.learning import scoring
 from tasks.learning.raw import as_type
@@ -73,13 +74,14 @@ def columns_of(manifest: Mapping[str, Any]) -> Columns:
     return Columns(categorical=tuple({c["name"]: None for c in named if c["type"] == "text"}))
 
 
-def score_fresh(folder: Path, data: Dataset, seed: int) -> Fresh:
+def score_fresh(folder: Path, data: Dataset, seed: int, also: Sequence[str] = ()) -> Fresh:
     """Scores the bundle in `folder` on raw labelled rows; nothing is written anywhere.
 
     Args:
         folder: The bundle of a version.
         data: Raw rows with the target, or images with their labels, best read with `columns_of`.
         seed: Of the resamples.
+        also: Metrics of a project's own, besides those of the task.
 
     Raises:
         ArtifactTampered: The bundle's files are not what its manifest says.
@@ -108,7 +110,7 @@ def score_fresh(folder: Path, data: Dataset, seed: int) -> Fresh:
             f"the model knows none of the labels, such as {quoted(str(labels[0]))}: it has another target",
             fix="name data of the same target",
         )
-    measures = _measure(tuple(METRICS[kind]), labels, answers.take(scored), seed)
+    measures = _measure(tuple(dict.fromkeys([*METRICS[kind], *also])), labels, answers.take(scored), seed)
     notes = _notes(bad, int(dropped.sum()), int(seen.sum()), len(data), labels, known)
     return Fresh(
         read=len(data),
@@ -167,12 +169,12 @@ def _measure(
     names: tuple[str, ...], truth: np.ndarray, answers: Predictions, seed: int
 ) -> dict[str, Measure]:
     if not len(truth):
-        return {name: Measure(value=NAN, low=NAN, high=NAN) for name in names}
+        return {short(name): Measure(value=NAN, low=NAN, high=NAN) for name in names}
     drawn = comparison.resample(names, truth, {"model": answers}, seed)["model"]
     found = {}
     for name in names:
         low, high = comparison.interval(drawn[name])
-        found[name] = Measure(value=metrics.compute(name, truth, answers), low=low, high=high)
+        found[short(name)] = Measure(value=metrics.compute(name, truth, answers), low=low, high=high)
     return found
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import isfinite
 
-from tasks.config import BetterThan, Criterion, Limit, NotWorseThan
+from tasks.config import CRITERIA, BetterThan, Criterion, Limit, NotWorseThan
+from tasks.extension import short
 from tasks.ladder.comparison import CANDIDATE
 from tasks.records import GateResult, Score, SliceScore, Verdict
 from tasks.wording import number
@@ -39,12 +40,18 @@ def judge(
     rungs = {score.name: score for score in scores}
     against = {verdict.against: verdict for verdict in verdicts}
     results = []
-    for criterion in criteria:
+    for criterion in map(_as_shown, criteria):
         if isinstance(criterion, Limit):
             results.append(_limit(criterion, rungs.get(CANDIDATE), slices.get(criterion.metric, ())))
         else:
             results.append(_relative(criterion, metric, rungs, against))
     return tuple(results)
+
+
+def _as_shown(criterion: Criterion) -> Criterion:
+    """The criterion by the names that records have: a project's own parts have short ones."""
+    named = {key: short(name) for key, name in criterion if key in CRITERIA}
+    return criterion.model_copy(update=named)
 
 
 # --- against a rung ---------------------------------------------------------------------------------

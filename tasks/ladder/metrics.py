@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from tasks import extension
 from tasks.errors import ConfigError, ModelyardError, did_you_mean, quoted
 from tasks.predictions import Predictions
 
@@ -56,17 +57,44 @@ def statistics(metric: str, truth: np.ndarray, predictions: Predictions) -> Any:
         ConfigError: No such metric.
         ModelyardError: The number of predictions is not n.
     """
-    if metric not in _METRICS:
-        raise ConfigError(f"unknown metric {quoted(metric)}", fix=did_you_mean(metric, _METRICS))
+    found = _find(metric)
     if len(truth) != len(predictions.values):
         raise ModelyardError(f"{len(predictions.values)} predictions for {len(truth)} rows")
-    return _METRICS[metric].statistics(truth, predictions) if len(truth) else None
+    return found.statistics(truth, predictions) if len(truth) else None
 
 
 def value(metric: str, means: np.ndarray) -> np.ndarray:
     """Weighted means of `statistics`, (resamples, s), to the metric, (resamples,), NaN if undefined."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return _METRICS[metric].value(means)
+        return _find(metric).value(means)
+
+
+def _find(metric: str) -> _Metric:
+    if extension.is_own(metric):
+        return _own(metric)
+    if metric not in _METRICS:
+        raise ConfigError(f"unknown metric {quoted(metric)}", fix=did_you_mean(metric, _METRICS))
+    return _METRICS[metric]
+
+
+def _own(metric: str) -> _Metric:
+    """A project's own: an object as those here, or a function of rows whose mean is the metric."""
+    made = extension.resolve(metric, "metric")
+
+    def statistics(truth: np.ndarray, predictions: Predictions) -> Any:
+        name = f"{metric}.statistics" if hasattr(made, "statistics") else metric
+        table = extension.guarded(getattr(made, "statistics", made), name, "metric", truth, predictions)
+        if table is None or sparse.issparse(table):
+            return table
+        rows = np.asarray(table, dtype=np.float64)
+        if rows.shape[:1] != (len(truth),) or rows.ndim > 2:
+            raise ConfigError(
+                f"metric {quoted(metric)} answered shape {rows.shape} for {len(truth)} rows",
+                fix="a value for each row, or a line of statistics",
+            )
+        return rows.reshape(len(truth), -1)
+
+    return _Metric(statistics, getattr(made, "value", _first))
 
 
 # --- classification ---------------------------------------------------------------------------------

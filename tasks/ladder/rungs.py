@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,17 +131,22 @@ def _comparable(predictions: Predictions | None, truth: np.ndarray) -> None:
 
 
 def compare_all(
-    kind: Task, metric: str, truth: np.ndarray, answers: Mapping[str, Answer], seed: int
+    kind: Task,
+    metric: str,
+    truth: np.ndarray,
+    answers: Mapping[str, Answer],
+    seed: int,
+    also: Sequence[str] = (),
 ) -> Comparison:
     """Every rung on all test rows; a rung that has seen some of them, and its verdict, on the others."""
     answered = {name: answer for name, answer in answers.items() if answer.predictions is not None}
     whole = {name: a.predictions for name, a in answered.items() if a.unseen is None and a.predictions}
-    compared = comparison.compare(kind, metric, truth, whole, seed)
+    compared = comparison.compare(kind, metric, truth, whole, seed, also)
     for name, answer in answered.items():
         if answer.unseen is None or answer.predictions is None:
             continue
         pair = {CANDIDATE: whole[CANDIDATE].take(answer.unseen), name: answer.predictions.take(answer.unseen)}
-        apart = comparison.compare(kind, metric, truth[answer.unseen], pair, seed)
+        apart = comparison.compare(kind, metric, truth[answer.unseen], pair, seed, also)
         compared = Comparison(
             {**compared.values, name: apart.values[name]},
             {**compared.intervals, name: apart.intervals[name]},

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 
 from tasks import wording
 from tasks.config import Config, Limit
+from tasks.extension import short
 from tasks.records import EvaluateRecord, FitRecord, Score, Verdict
 from tasks.reports import plots
 
@@ -104,7 +105,7 @@ def _short(name: str) -> str:
 
 def training(fitted: FitRecord, config: Config) -> dict[str, Any]:
     """The curves of a training of at least one epoch, and what they say in words."""
-    history, metric = fitted.history, config.fit.metric or config.evaluate.metric
+    history, metric = fitted.history, short(config.fit.metric or config.evaluate.metric)
     last = history[-1]
     best = next((entry for entry in history if entry.epoch == fitted.best_epoch), last)
     gap = best.validation_loss - best.train_loss
