@@ -3,7 +3,8 @@
 Every network reads what the encoder writes and answers (batch, outputs): one logit a class, or one
 standardised number. Tables: `net(numbers (batch, p) float32, codes (batch, q) int64)`. Images:
 `net(pixels (batch, channels, height, width) float32, standardised)`. In training mode a network of
-several members answers (members, batch, outputs); the loss is the mean over members.
+several members answers (members, batch, outputs); the loss is the mean over members. Texts:
+`net(words (batch, L) int32, n-grams (batch, K) int32)`, ids padded with zeros.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from torch import nn
 from tasks.networks.cnn import Cnn
 from tasks.networks.mlp import Mlp
 from tasks.networks.neuron import Neuron
+from tasks.networks.rnn import Rnn
 from tasks.networks.spec import InputSpec, Standardise
+from tasks.networks.wide_deep import WideDeep
 
 __all__ = ["InputSpec", "Standardise", "build", "count_parameters"]
 
@@ -40,6 +43,10 @@ def build(network: Mapping[str, Any], spec: InputSpec) -> nn.Module:
         return Mlp(spec, **options)
     if kind == "cnn":
         return Cnn(spec, **options)
+    if kind == "rnn":
+        return Rnn(spec, **options)
+    if kind in ("wide", "wide_deep"):
+        return WideDeep(spec, **options)
     return _custom(kind, spec, options.get("options", {}))
 
 

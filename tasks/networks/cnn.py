@@ -33,7 +33,7 @@ class Cnn(nn.Module):
     def __init__(self, spec: InputSpec, *, widths: Sequence[int] = (24, 48, 96)) -> None:
         super().__init__()
         if spec.image is None:
-            raise ValueError("network.kind 'cnn' needs images; use 'mlp' for tables")
+            raise ValueError("network.kind 'cnn' needs images; use 'mlp' for tables and 'wide' for texts")
         if len(widths) != 3:
             raise ValueError(f"network.widths: got {len(widths)} numbers; expected 3")
         channels, height, width = spec.image

@@ -10,6 +10,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor, nn
 
+from tasks.networks.ngrams import Bag
 from tasks.networks.spec import InputSpec
 
 
@@ -17,7 +18,7 @@ class Mlp(nn.Module):
     """Dense layers with ReLU; `members` independent networks are computed as one batch of matrices.
 
     Numbers enter plain, or through piecewise-linear bins; categories through embeddings. Images are
-    flattened. Members share nothing but the data and its order.
+    flattened. Texts enter as the mean of their n-grams' embeddings. Members share nothing but the data and its order.
 
     Args:
         spec: What goes in and out.
@@ -26,7 +27,7 @@ class Mlp(nn.Module):
         members: Networks trained side by side; in eval mode their mean is the answer.
         bins: Piecewise-linear bins for each number, 0 for none.
         bin_width: Outputs for each number's bins.
-        embedding: Width of a category's embedding.
+        embedding: Width of the embedding of a category, or of an n-gram.
 
     Example:
         >>> net = Mlp(InputSpec(outputs=1, numbers=3), hidden=(4, 2), dropout=0.0)
@@ -50,8 +51,12 @@ class Mlp(nn.Module):
         self.members = members
         self.bins = Bins(members, numbers, bins, bin_width) if bins and numbers else None
         self.embed = Embeddings(members, spec.levels, embedding) if spec.levels else None
-        width = numbers * (bin_width if self.bins else 1) + len(spec.levels) * (
-            embedding if self.embed else 0
+        self.bag = Bag(members, spec, embedding) if spec.buckets else None
+        width = (
+            embedding
+            if self.bag
+            else numbers * (bin_width if self.bins else 1)
+            + len(spec.levels) * (embedding if self.embed else 0)
         )
         sizes = [width, *hidden]
         self.hidden = nn.ModuleList(MemberLinear(members, a, b) for a, b in pairwise(sizes))
@@ -59,18 +64,21 @@ class Mlp(nn.Module):
         self.dropout = dropout
 
     def forward(self, numbers: Tensor, codes: Tensor | None = None) -> Tensor:
-        """Numbers (batch, p) or images, codes (batch, q) -> (batch, outputs).
+        """Numbers (batch, p) and codes (batch, q), or images, or words and n-grams -> (batch, outputs).
 
         In training mode with several members: (members, batch, outputs).
         """
-        numbers = numbers.flatten(1)
-        x = self.bins(numbers) if self.bins else numbers.expand(self.members, *numbers.shape)
-        if self.embed is not None and codes is not None:
-            x = torch.cat([x, self.embed(codes)], dim=2)
+        x = self.bag(codes) if self.bag else self._table(numbers.flatten(1), codes)
         for layer in self.hidden:
             x = nn.functional.dropout(torch.relu(layer(x)), self.dropout, self.training)
         answers: Tensor = self.output(x)
         return answers if self.training and self.members > 1 else answers.mean(dim=0)
+
+    def _table(self, numbers: Tensor, codes: Tensor | None) -> Tensor:
+        x: Tensor = self.bins(numbers) if self.bins else numbers.expand(self.members, *numbers.shape)
+        if self.embed is None or codes is None:
+            return x
+        return torch.cat([x, self.embed(codes)], dim=2)
 
 
 class MemberLinear(nn.Module):

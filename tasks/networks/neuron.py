@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tasks.networks.ngrams import sum_rows, trimmed
 from tasks.networks.spec import InputSpec
 
 
@@ -12,7 +13,7 @@ class Neuron(nn.Module):
     """One weighted sum an output: a logistic or linear regression, trained like any network.
 
     The bias is the threshold with its sign turned: the unit fires where inputs @ weights + bias > 0.
-    Categories enter as one weight a level; images as their flattened pixels.
+    Categories enter as one weight a level; images as their flattened pixels; texts as their n-grams.
 
     Example:
         >>> unit = Neuron(InputSpec(outputs=1, numbers=3))
@@ -29,9 +30,18 @@ class Neuron(nn.Module):
         starts = torch.tensor([0, *spec.levels[:-1]], dtype=torch.int64).cumsum(0)[: len(spec.levels)]
         self.starts: Tensor
         self.register_buffer("starts", starts, persistent=False)
+        self.grams = nn.Parameter(torch.zeros(spec.buckets, spec.outputs)) if spec.buckets else None
 
     def forward(self, numbers: Tensor, codes: Tensor | None = None) -> Tensor:
-        """Numbers (batch, p) and codes (batch, q), or pixels (batch, c, h, w) -> (batch, outputs)."""
+        """Numbers (batch, p) and codes (batch, q), or pixels (batch, c, h, w), or words and n-grams.
+
+        Returns:
+            (batch, outputs)
+        """
+        if self.grams is not None and codes is not None:
+            ids = trimmed(codes)
+            count = (ids > 0).sum(1, keepdim=True).clamp(min=1)
+            return sum_rows(ids, self.grams) / count.sqrt() + self.sum.bias
         total: Tensor = self.sum(numbers.flatten(1))
         if codes is None or codes.shape[1] == 0:
             return total

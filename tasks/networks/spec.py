@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ class InputSpec:
         vocabulary: Number of word ids of a text, padding and unknown included; 0 where there is no text.
         buckets: Number of n-gram ids of a text, padding included.
         word_grams: Those of them, padding included, that stand for sequences of words; they come first.
+        architecture: config.json of a pretrained text encoder, or None.
     """
 
     outputs: int
@@ -29,6 +32,7 @@ class InputSpec:
     vocabulary: int = 0
     buckets: int = 0
     word_grams: int = 0
+    architecture: Mapping[str, Any] | None = None
 
 
 class Standardise(nn.Module):
