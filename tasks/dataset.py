@@ -59,9 +59,18 @@ class Dataset:
 
 
 def place(row: int, files: tuple[FileRecord, ...]) -> str:
-    """Where row id `row` stands, for a message: `FILE row R`, counted from 1 without the header."""
+    """Where row id `row` stands, for a message: `FILE row R`, counted from 1 without the header.
+
+    What is a file of its own, such as a picture, is told by its name alone.
+    """
+    name, number = position(row, files)
+    return name if number is None else f"{name} row {number}".strip()
+
+
+def position(row: int, files: tuple[FileRecord, ...]) -> tuple[str, int | None]:
+    """The file that row id `row` stands in, and the row's number in it; None where it is the whole file."""
     for file in files:
         if row < file.rows:
-            return f"{file.name} row {row + 1}"
+            return (f"{file.name}/{file.members[row]}", None) if file.members else (file.name, row + 1)
         row -= file.rows
-    return f"row {row + 1}"
+    return "", row + 1

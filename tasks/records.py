@@ -32,11 +32,15 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class FileRecord:
-    """One input file: its name, data rows and the sha256 of its uncompressed content."""
+    """One input file: its name, data rows and the sha256 of its uncompressed content.
+
+    A folder with a row a file is one record, too: `members` then names the files, in row order.
+    """
 
     name: str
     rows: int
     sha256: str
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

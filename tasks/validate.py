@@ -14,7 +14,6 @@ from tasks.checks import prechecks, suite
 from tasks.checks.inspection import Inspection
 from tasks.checks.suite import Suite
 from tasks.config import Columns, Source, Task, Validate
-from tasks.dataset import DESCRIPTIVE
 from tasks.errors import ArtifactTampered
 from tasks.records import Step, ValidateRecord
 from tasks.store import remember
@@ -106,8 +105,10 @@ def inspect(
         docs: Folder that gets the Data Docs.
     """
     rows = loaded.dataset.rows
-    apart = DESCRIPTIVE if loaded.dataset.pixels is not None else ()
-    checked = prechecks.check(rows, target=target, columns=columns, null_share=rules.null_share, apart=apart)
+    apart = [] if loaded.dataset.pixels is None else [name for name in rows.columns if name != target]
+    checked = prechecks.check(
+        rows, target=target, columns=columns, null_share=rules.null_share, apart=apart, unread=loaded.bad
+    )
     sound = rows.drop(index=list(checked.bad)) if checked.readable else rows.iloc[:0]
     outcomes = suite.run(asked, sound if len(sound) else None, docs, show_values=rules.show_values)
     bad = dict(checked.bad)

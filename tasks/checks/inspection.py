@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from tasks.checks.suite import UNJUDGED, Outcome, Suite
-from tasks.dataset import place
+from tasks.dataset import place, position
 from tasks.errors import DataRejected
 from tasks.records import FileRecord, Finding
 from tasks.store import write_json, write_text
@@ -99,9 +99,8 @@ class Inspection:
         told: list[str] = []
         last = ""
         for row in finding.rows:
-            spot = place(row, self.files)
-            name = spot[: spot.rindex("row ")]
-            told.append(spot.removeprefix(name) if name == last else spot)
+            name, number = position(row, self.files)
+            told.append(f"row {number}" if name == last and number else place(row, self.files))
             last = name
         more = ", …" if told and (finding.count or 0) > len(told) else ""
         return f" [{', '.join(told)}{more}]" if told else ""
@@ -133,13 +132,12 @@ class Inspection:
         }
 
     def _csv(self) -> str:
-        """`file,row,reason`, a line for each row that was set aside; rows count from 1 within a file."""
+        """`file,row,reason`, a line for each row that was set aside; rows count from 1, a picture has none."""
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("file", "row", "reason"))
         for row in sorted(self.bad):
-            name, _, number = place(row, self.files).rpartition("row ")
-            writer.writerow((name.strip(), number, "; ".join(self.bad[row])))
+            writer.writerow((*position(row, self.files), "; ".join(self.bad[row])))
         return text.getvalue()
 
     def _html(self) -> str:

@@ -7,7 +7,7 @@ of severity `error` refuses the data, a row in `bad` is to be set aside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -41,7 +41,13 @@ class Checked:
 
 
 def check(
-    rows: pd.DataFrame, *, target: str, columns: Columns, null_share: float, apart: Iterable[str] = ()
+    rows: pd.DataFrame,
+    *,
+    target: str,
+    columns: Columns,
+    null_share: float,
+    apart: Iterable[str] = (),
+    unread: Mapping[int, str] | None = None,
 ) -> Checked:
     """Looks at shape, names, missing and infinite values; the target's values are `check_target`'s.
 
@@ -51,6 +57,7 @@ def check(
         columns: Which columns the configuration names.
         null_share: Warn about a feature with a larger share of missing values, 0 to 1.
         apart: Columns that are neither features nor target (what describes a picture).
+        unread: Ids of rows that the source could not read, each with the reason.
     """
     structure = _names(rows) + _count(rows)
     if structure:
@@ -58,7 +65,7 @@ def check(
     findings = _present(rows, target, columns)
     features = [c for c in rows.columns if c != target and c not in {*columns.drop, *apart}]
     findings += [found for name in features if (found := _nulls(rows[name], null_share))]
-    bad: dict[int, tuple[str, ...]] = {}
+    bad = {row: (reason,) for row, reason in (unread or {}).items()}
     if target in rows.columns:
         missing = _missing(rows[target])
         if missing.all():

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.config import Columns, IdxSource, PackageSource, Source, TableSource
-from tasks.sources import files, idx, package, table
+from tasks.config import Columns, IdxSource, ImagesSource, PackageSource, Source, TableSource
+from tasks.sources import files, idx, images, package, table
 from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
 
@@ -31,6 +31,8 @@ def fingerprint(source: Source, project: Path) -> str:
     Raises:
         ConfigError, DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `read`.
     """
+    if isinstance(source, ImagesSource):
+        return images.fingerprint(source, project)
     return files.fingerprint(_contents(source, project))
 
 
@@ -54,6 +56,8 @@ def read(source: Source, project: Path, target: str | None, columns: Columns) ->
         ResourceLimit: More than may be read.
         UnsafeInput: A way out of the folder, a pipe or device, pickled objects.
     """
+    if isinstance(source, ImagesSource):
+        return images.read(source, project, target)
     parts = list(_contents(source, project))
     if isinstance(source, TableSource):
         return table.load(parts, target, columns)

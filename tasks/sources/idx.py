@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -159,19 +160,19 @@ def _field(name: str, field: str, got: object, expected: object, holds: bool) ->
         )
 
 
-def describe(pixels: np.ndarray, labels: np.ndarray, parts: list[str]) -> pd.DataFrame:
+def describe(pixels: np.ndarray, labels: Any, parts: list[str]) -> pd.DataFrame:
     """Rows that describe pictures, indexed by row id.
 
     Args:
-        pixels: uint8 (n, height, width).
-        labels: int64 (n,).
+        pixels: uint8 (n, height, width) or (n, height, width, 3).
+        labels: (n,).
         parts: "train", "test" or "" for each picture.
 
     Returns:
         `label`, `height` and `width` in pixels, `luminance` (mean of a picture's pixels, 0 to 255),
         `digest` (hash of its pixels, 32 hex digits) and `part`.
     """
-    count, height, width = pixels.shape
+    count, height, width = pixels.shape[:3]
     flat = np.ascontiguousarray(pixels).reshape(count, -1)
     digests = [hashlib.blake2b(row.data, digest_size=16).hexdigest() for row in flat]
     rows = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from tasks.dataset import Dataset
 from tasks.records import FileRecord, Finding
@@ -17,9 +18,11 @@ class Loaded:
         fingerprint: Hex sha256 of the bytes that were parsed.
         files: The files in row order, so that `dataset.place` finds a row in its file.
         findings: Doubts that the reader had, all of them warnings.
+        bad: Ids of rows that are there and can't be read, such as a damaged picture, each with the reason.
     """
 
     dataset: Dataset
     fingerprint: str
     files: tuple[FileRecord, ...]
     findings: tuple[Finding, ...] = ()
+    bad: Mapping[int, str] = field(default_factory=dict)
