@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from prefect import task
 
-from tasks import store
+from tasks import extension, store
 from tasks.cleaning import content
 from tasks.cleaning.operations import apply
 from tasks.config import Operation
@@ -25,6 +26,8 @@ from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
 
 PLACES = 10
 """Most bad rows that a message names."""
+TRIED = 16
+"""Rows that an operation of the project's own has to clean alone as it does among the others."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def tidy(data: Dataset, declared: Sequence[Mapping[str, Any]], target: str) -> T
         ConfigError: An operation names an unknown column, or renames the target.
     """
     _protect(target, data.rows, declared)
-    applied = apply(data.rows, declared)
+    applied = apply(data.rows, declared, hidden=(target,))
+    _prove_local(data.rows, applied.rows, declared, target)
     untold = applied.rows.index[applied.rows[target].isna()].difference(applied.dropped)
     bad = {int(row): f"clean: the target {quoted(target)} is missing" for row in untold} | applied.bad
     out = applied.rows.index.isin(list(bad)) | applied.rows.index.isin(applied.dropped)
@@ -80,6 +84,35 @@ def _protect(target: str, rows: pd.DataFrame, declared: Sequence[Mapping[str, An
             raise ConfigError(
                 f"clean.{position}.rename: {quoted(target)} is the target", fix="leave its name as it is"
             )
+
+
+def _prove_local(
+    rows: pd.DataFrame, together: pd.DataFrame, declared: Sequence[Mapping[str, Any]], target: str
+) -> None:
+    """Raises ConfigError where an operation of the project's own makes another row of one that is alone.
+
+    What looks at other rows, such as a mean, is learned: it would leak test rows into training, and answer
+    one request differently from many. A few rows are tried, spread over all.
+    """
+    if not any(extension.is_own(name) for operation in declared for name in operation):
+        return
+    for position in np.unique(np.linspace(0, len(rows) - 1, min(TRIED, len(rows))).astype(int)):
+        alone = apply(rows.iloc[[position]], declared, hidden=(target,)).rows
+        beside = together.iloc[[position]]
+        other = [name for name in beside if name not in alone or not _alike(alone[name], beside[name])]
+        if other or len(alone.columns) != len(beside.columns):
+            raise ConfigError(
+                f"clean: {quoted((other or ['the columns'])[0])} of row {rows.index[position]} depends on "
+                "the rows beside it: an operation of yours learns",
+                fix="see one row at a time; what is learned belongs to encode or into the network",
+            )
+
+
+def _alike(one: pd.Series, other: pd.Series) -> bool:
+    if pd.api.types.is_numeric_dtype(one.dtype) and pd.api.types.is_numeric_dtype(other.dtype):
+        pair = [column.to_numpy(dtype=np.float64, na_value=np.nan) for column in (one, other)]
+        return bool(np.allclose(*pair, rtol=1e-6, equal_nan=True))
+    return content.texts(one) == content.texts(other)
 
 
 def check_budget(bad: Mapping[int, str], before: int, share: float, validated: ValidateRecord) -> None:
@@ -138,6 +171,7 @@ def clean(
         "clean": declared,
         "target": target,
         "quarantine": quarantine,
+        "own": extension.digests(name for operation in declared for name in operation),
     }
     return store.remember(work, "clean", inputs=inputs, record=CleanRecord, build=build)
 

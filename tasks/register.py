@@ -183,7 +183,7 @@ def write_card(made: Candidate) -> str:
         parts=made.parts,
         fitted=made.fitted,
         evaluated=made.evaluated,
-        requirements=pack.requirements(made.manifest["network"]),
+        requirements=pack.requirements(made.manifest["network"], made.manifest["clean"]),
         tags=made.tags,
     )
     text = card.render(facts)

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks import extension
+from tasks.cleaning import own
 from tasks.cleaning.reading import DECIMAL, READERS, Cells, is_text, nowhere, read_numbers
 from tasks.errors import ConfigError, did_you_mean, quoted
 
@@ -70,7 +72,11 @@ class _Running:
 
 
 def apply(
-    rows: pd.DataFrame, operations: Sequence[Mapping[str, Any]], *, optional: Collection[str] = ()
+    rows: pd.DataFrame,
+    operations: Sequence[Mapping[str, Any]],
+    *,
+    optional: Collection[str] = (),
+    hidden: Collection[str] = (),
 ) -> Applied:
     """Runs the operations in order.
 
@@ -79,13 +85,14 @@ def apply(
         operations: One-key mappings of the configuration, such as `{"trim": ["Sale_Type"]}`.
         optional: Columns that may be absent; operations pass over them. At prediction time this is
             the target.
+        hidden: Columns that operations of the project's own are not shown: the target, where it is.
 
     Returns:
         The rows, none removed, with counts and marks.
 
     Raises:
         ConfigError: An operation names a column that the rows don't have at that point, or gives
-            two columns one name.
+            two columns one name; one of the project's own breaks its contract.
     """
     unmarked = np.zeros(len(rows), dtype=bool)
     running = _Running(rows.copy(deep=False), ~unmarked, {}, unmarked)
@@ -93,7 +100,11 @@ def apply(
     for position, operation in enumerate(operations):
         ((name, argument),) = operation.items()
         place = f"clean.{position}.{name}"
-        changed.append((name, _OPERATIONS[name](running, argument, place, frozenset(optional))))
+        if extension.is_own(name):
+            count = _own(running, name, argument, f"clean.{position}", hidden)
+        else:
+            count = _OPERATIONS[name](running, argument, place, frozenset(optional))
+        changed.append((extension.short(name), count))
     return Applied(running.rows, tuple(changed), running.bad, rows.index[running.dropped])
 
 
@@ -105,6 +116,14 @@ def _present(names: Collection[str], rows: pd.DataFrame, place: str, optional: f
                 f"{place}: no column {quoted(name)}", fix=did_you_mean(name, map(str, rows.columns))
             )
     return [name for name in names if name in rows.columns]
+
+
+def _own(
+    running: _Running, name: str, options: Mapping[str, Any], place: str, hidden: Collection[str]
+) -> int:
+    before = running.rows
+    running.rows = own.applied(before, name, options, place, hidden)
+    return int(own.changes(before, running.rows)[running.inside].sum())
 
 
 # --- operations: each returns how much it changed -----------------------------------------------------

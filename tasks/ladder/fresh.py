@@ -74,7 +74,13 @@ def columns_of(manifest: Mapping[str, Any]) -> Columns:
     return Columns(categorical=tuple({c["name"]: None for c in named if c["type"] == "text"}))
 
 
-def score_fresh(folder: Path, data: Dataset, seed: int, also: Sequence[str] = ()) -> Fresh:
+def score_fresh(
+    folder: Path,
+    data: Dataset,
+    seed: int,
+    also: Sequence[str] = (),
+    unread: Mapping[int, str] | None = None,
+) -> Fresh:
     """Scores the bundle in `folder` on raw labelled rows; nothing is written anywhere.
 
     Args:
@@ -82,6 +88,7 @@ def score_fresh(folder: Path, data: Dataset, seed: int, also: Sequence[str] = ()
         data: Raw rows with the target, or images with their labels, best read with `columns_of`.
         seed: Of the resamples.
         also: Metrics of a project's own, besides those of the task.
+        unread: Ids of rows that the source could not read, each with the reason.
 
     Raises:
         ArtifactTampered: The bundle's files are not what its manifest says.
@@ -92,7 +99,7 @@ def score_fresh(folder: Path, data: Dataset, seed: int, also: Sequence[str] = ()
     if target not in data.rows.columns:
         fix = did_you_mean(target, map(str, data.rows.columns))
         raise DataRejected(f"no column {quoted(target)}, which the model predicts", fix=fix)
-    bad = _check(data, target)
+    bad = _check(data, target, unread)
     numbered = Dataset(data.rows.reset_index(drop=True), data.pixels)
     truth, outside, unreadable = _truth(numbered.rows, model)
     given = numbered.rows.drop(columns=target) if numbered.pixels is None else np.asarray(numbered.pixels)
@@ -124,13 +131,15 @@ def score_fresh(folder: Path, data: Dataset, seed: int, also: Sequence[str] = ()
     )
 
 
-def _check(data: Dataset, target: str) -> dict[int, str]:
+def _check(data: Dataset, target: str, unread: Mapping[int, str] | None) -> dict[int, str]:
     """Rows that our own checks set aside, by position; raises for what makes the table unusable.
 
     A column without any value is for training to refuse: the model reads it as missing.
     """
     apart = DESCRIPTIVE if data.pixels is not None else ()
-    found = prechecks.check(data.rows, target=target, columns=Columns(), null_share=1.0, apart=apart)
+    found = prechecks.check(
+        data.rows, target=target, columns=Columns(), null_share=1.0, apart=apart, unread=unread
+    )
     errors = [f.message for f in found.findings if f.severity == "error" and f.rule != "all missing"]
     if errors:
         raise DataRejected("; ".join(errors))
@@ -147,7 +156,7 @@ def _truth(rows: pd.DataFrame, model: scoring.Scorer) -> tuple[np.ndarray, np.nd
         read[name], unreadable = as_type(rows[name], types[name])
         if name == target:
             bad = {int(row): f"{name}: holds no {types[name]}" for row in np.flatnonzero(unreadable)}
-    applied = operations.apply(read, manifest["clean"], optional=manifest["unused"])
+    applied = operations.apply(read, manifest["clean"], optional=manifest["unused"], hidden=(target,))
     cleaned = applied.rows[target]
     bad |= {int(row): reason for row, reason in applied.bad.items()}
     bad |= {int(row): f"{target}: target missing" for row in np.flatnonzero(cleaned.isna()) if row not in bad}

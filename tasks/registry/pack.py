@@ -6,12 +6,10 @@ with `servable` and `scoring`; a new import can't be forgotten.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
@@ -21,12 +19,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.errors import ConfigError, quoted
+from tasks import extension
 from tasks.registry import backend
 
 PACKAGE = Path(__file__).parents[1]
 ROOTS = ("tasks.registry.servable", "tasks.learning.scoring")
+ONLY_FOR = {"transformers": "encoder", "tokenizers": "encoder"}
+"""Packages of an optional extra, and the kind of network that needs them; no other model asks for them."""
 SERVABLE = "registry/servable.py"
+"""MLflow keeps that one itself."""
 BUNDLE_FILES = (".json", ".safetensors")
 
 
@@ -44,9 +45,13 @@ class Closure:
 
 
 @cache
-def closure() -> Closure:
-    """The modules of `tasks` that loading and predicting import, and the packages these import."""
-    waiting, files = list(ROOTS), {"__init__.py"}
+def closure(also: tuple[str, ...] = ()) -> Closure:
+    """The modules of `tasks` that loading and predicting import, and the packages these import.
+
+    Args:
+        also: Further names in `tasks` that something in the model imports.
+    """
+    waiting, files = [*ROOTS, *also], {"__init__.py"}
     packages: set[str] = set()
     while waiting:
         path = _file(waiting.pop())
@@ -71,31 +76,63 @@ def _file(module: str) -> Path | None:
 def _imports(path: Path) -> Iterator[str]:
     """Dotted names that a file imports at run time, also inside functions."""
     package = ["tasks", *path.relative_to(PACKAGE).parts[:-1]] if path.is_relative_to(PACKAGE) else []
-    for node in _executed(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            yield module
-            yield from (f"{module}.{alias.name}" for alias in node.names)
+    return extension.imported(path, package)
 
 
-def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Every node but those that only a type checker reads."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            continue
-        yield node
-        yield from _executed(node)
+def own_parts(network: Mapping[str, Any] | None, clean: Sequence[Mapping[str, Any]] = ()) -> list[str]:
+    """Import paths of the parts of a user's own that a model runs: its network, its cleaning operations."""
+    names = [(network or {}).get("kind"), *(name for operation in clean for name in operation)]
+    return [str(name) for name in names if extension.is_own(name)]
 
 
-def requirements(network: Mapping[str, Any] | None = None) -> list[str]:
-    """Exact versions of the packages that a model needs, without local labels such as `+cpu`."""
-    names = {"mlflow", *closure().packages}
-    module = _custom_module(network)
-    if module is not None and _is_installed(module):
-        names.add(module.partition(".")[0])
+@dataclass(frozen=True)
+class _Own:
+    """What the parts of a user's own bring along.
+
+    Attributes:
+        files: Files that travel, by their place in the model; what is installed is required instead.
+        imports: Dotted names that these import.
+        installed: Top-level names of those parts that are installed.
+    """
+
+    files: dict[str, Path]
+    imports: frozenset[str]
+    installed: frozenset[str]
+
+    @property
+    def ours(self) -> tuple[str, ...]:
+        """Those imports that lie in `tasks`."""
+        return tuple(sorted(name for name in self.imports if name.split(".")[0] == "tasks"))
+
+    @property
+    def packages(self) -> set[str]:
+        """Top-level names of installed packages that they need."""
+        known = packages_distributions() if self.imports else {}
+        tops = {name.split(".")[0] for name in self.imports} - set(extension.OURS)
+        return self.installed | (tops & known.keys())
+
+
+def _own(names: Iterable[str]) -> _Own:
+    paths = {name.partition(":")[0] for name in names}
+    paths = {path for path in paths if path.split(".")[0] not in extension.OURS}
+    installed = {path for path in paths if extension.is_installed(path)}
+    files = {place: file for path in paths - installed for place, file in extension.files(path).items()}
+    imports = frozenset(name for file in files.values() for name in extension.imported(file))
+    return _Own(files, imports, frozenset(path.split(".")[0] for path in installed))
+
+
+def requirements(
+    network: Mapping[str, Any] | None = None, clean: Sequence[Mapping[str, Any]] = ()
+) -> list[str]:
+    """Exact versions of the packages that a model needs, without local labels such as `+cpu`.
+
+    Args:
+        network: The `network:` section as plain data.
+        clean: Cleaning operations as plain data; both may be of the user's own.
+    """
+    theirs, kind = _own(own_parts(network, clean)), (network or {}).get("kind")
+    shipped = {name for name in closure(theirs.ours).packages if ONLY_FOR.get(name, kind) == kind}
+    names = {"mlflow", *shipped, *theirs.packages}
     return sorted({f"{name}=={version(name).split('+')[0]}" for name in map(_distribution, names)})
 
 
@@ -107,50 +144,28 @@ def _distribution(name: str) -> str:
     return name
 
 
-def _custom_module(network: Mapping[str, Any] | None) -> str | None:
-    kind = str((network or {}).get("kind", ""))
-    return kind.partition(":")[0] if ":" in kind else None
-
-
-def _is_installed(module: str) -> bool:
-    return module.partition(".")[0] in packages_distributions() and "site-packages" in str(_origin(module))
-
-
-def _origin(module: str) -> Path:
-    spec = importlib.util.find_spec(module)
-    if spec is None or not spec.origin:
-        raise ConfigError(
-            f"network.kind: module {quoted(module)} has no file that could travel with the model"
-        )
-    return Path(spec.origin)
-
-
-def stage_code(folder: Path, network: Mapping[str, Any]) -> list[Path]:
+def stage_code(
+    folder: Path, network: Mapping[str, Any], clean: Sequence[Mapping[str, Any]] = ()
+) -> list[Path]:
     """Copies the code that a model needs into `folder`; returns its top-level packages and modules.
 
-    Besides our own modules that is the user's module of a custom network: its whole top-level
-    package, or the single file; a module that is installed becomes a requirement instead.
+    Besides our own modules that is what a user's own network and operations are made of: the whole
+    top-level package or the single file, and what it imports beside it.
+
+    Args:
+        folder: Empty.
+        network: The `network:` section as plain data.
+        clean: Cleaning operations as plain data.
+
+    Raises:
+        ConfigError: One of them has no file.
     """
-    for name in closure().files:
-        if name == SERVABLE:
-            continue  # MLflow keeps that one itself
-        (folder / "tasks" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PACKAGE / name, folder / "tasks" / name)
-    module = _custom_module(network)
-    if module is not None and module.split(".")[0] != "tasks" and not _is_installed(module):
-        top = module.split(".")[0]
-        origin = _origin(module)
-        if "." in module or origin.name == "__init__.py":
-            home = origin.parents[module.count(".") - (origin.name != "__init__.py")]
-            shutil.copytree(home, folder / top, ignore=_not_python)
-        else:
-            shutil.copyfile(origin, folder / f"{top}.py")
+    theirs = _own(own_parts(network, clean))
+    ours = {f"tasks/{name}": PACKAGE / name for name in closure(theirs.ours).files if name != SERVABLE}
+    for place, path in (ours | theirs.files).items():
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / place)
     return sorted(folder.iterdir())
-
-
-def _not_python(folder: str, names: list[str]) -> set[str]:
-    keep = {name for name in names if name.endswith(".py") or (Path(folder) / name).is_dir()}
-    return {name for name in names if name not in keep or name == "__pycache__"}
 
 
 def stage_bundle(bundle: Path, manifest: Mapping[str, Any], folder: Path) -> Path:
@@ -232,7 +247,7 @@ def write(
     from mlflow.models import Model  # noqa: PLC0415
 
     (folder / "code").mkdir()
-    code = stage_code(folder / "code", manifest["network"])
+    code = stage_code(folder / "code", manifest["network"], manifest["clean"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice to people who write models by hand
         model = Model(model_id=model_id, run_id=run_id, model_uuid=model_id)
@@ -243,7 +258,9 @@ def write(
             code_paths=[str(path) for path in code],
             signature=signature(manifest, rows),
             input_example=_without_nan(example),
-            pip_requirements=requirements(manifest["network"]),  # inferring them costs 4 s
+            pip_requirements=requirements(
+                own_parts(manifest), manifest["network"]["kind"]
+            ),  # inferring them costs 4 s
             metadata=dict(metadata),
             mlflow_model=model,
         )

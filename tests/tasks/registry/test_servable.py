@@ -187,14 +187,21 @@ def test_a_users_own_network_travels_with_its_whole_package(
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     pack.stage_code(tmp_path / "a", {"kind": "mine_of_test.deep.nets:make"})
-    pack.stage_code(tmp_path / "b", {"kind": "single_of_test:make"})
+    (tmp_path / "src" / "single_of_test.py").write_text(
+        "import beside_of_test, scipy\nfrom tasks import lease"
+    )
+    (tmp_path / "src" / "beside_of_test.py").write_text("")
+    pack.stage_code(tmp_path / "b", {"kind": "neuron"}, [{"single_of_test:make": {}}])
 
     carried = {
         path.relative_to(tmp_path / "a" / "mine_of_test").as_posix()
         for path in (tmp_path / "a" / "mine_of_test").rglob("*.*")
     }
     assert carried == {"__init__.py", "deep/__init__.py", "deep/nets.py"}
-    assert (tmp_path / "b" / "single_of_test.py").exists()
+    for place in ("single_of_test.py", "beside_of_test.py", "tasks/lease.py"):
+        assert (tmp_path / "b" / place).exists(), "what it imports travels, too"
+    assert not (tmp_path / "a" / "tasks" / "lease.py").exists()
+    assert any(line.startswith("scipy==") for line in pack.requirements(None, [{"single_of_test:make": {}}]))
 
 
 def _post(port: int, body: object) -> tuple[int, Any]:
