@@ -25,9 +25,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from tasks import extension
 from tasks.config import Columns, Encode, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, ModelyardError, did_you_mean, quoted
+from tasks.ladder import texts
 from tasks.ladder.features import codes, flat, frame, nothing, stratified, truth_of, wide
 from tasks.learning.features import feature_columns
 from tasks.learning.targets import Scale
@@ -37,6 +39,7 @@ SAMPLE = 5000
 """Train rows that the support vector machine sees: its time grows with their square."""
 STEPS = 1000
 """Most steps of logistic regression's solver; digits need about 100."""
+NO_PROBABILITIES = "gives no probabilities, so no log_loss"
 MANY_ROWS = 20_000
 """Train rows from which boosting, whose bits do not depend on it, uses all cores."""
 
@@ -115,7 +118,8 @@ def answer(name: str, train: Dataset, test: Dataset, problem: Problem) -> Answer
         # Whatever it was, the ladder goes on and the gate refuses; a library's text may quote cells.
         _log.debug("the baseline %s failed", name, exc_info=True)
         known = isinstance(error, ModelyardError)
-        reason = str(error) if known else f"scikit-learn raised {type(error).__name__}"
+        whose = "it" if extension.is_own(name) else "scikit-learn"
+        reason = str(error) if known else f"{whose} raised {type(error).__name__}"
         return Answer(None, time.perf_counter() - began, error=reason)
     return Answer(predictions, time.perf_counter() - began, note=fitted.note)
 
@@ -144,6 +148,8 @@ def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
         DataRejected: No features, one class only, or a target that the settings do not fit.
     """
     builders = _CLASSIFIERS if problem.task == "classification" else _REGRESSORS
+    if extension.is_own(name):
+        builders = {name: lambda seed, _categories: extension.call(name, "evaluate.baselines", seed)}
     if name not in builders:
         raise ConfigError(f"no baseline {quoted(name)} for {problem.task}", fix=did_you_mean(name, builders))
     truth = truth_of(train.rows[problem.target], problem.task)
@@ -154,12 +160,15 @@ def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
     read: _Read = flat
     preparation: list[Any] = []
     categories: list[int] = []
+    if problem.columns.text is not None:
+        return _fit_texts(name, builders, train, truth, problem)
     if train.pixels is None:
         numeric, categorical = feature_columns(
             train.rows, target=problem.target, columns=problem.columns, exclude=problem.exclude
         )
         read = frame(numeric, categorical)
-        preparation = [codes(numeric, categorical) if name == "boosting" else wide(numeric, categorical)]
+        coded = name == "boosting" or extension.is_own(name)
+        preparation = [codes(numeric, categorical) if coded else wide(numeric, categorical)]
         categories = list(range(len(numeric), len(numeric) + len(categorical)))
     # scikit-learn's seeds have 32 bits.
     estimator = make_pipeline(*preparation, builders[name](problem.seed % 2**32, categories))
@@ -175,6 +184,22 @@ def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
 # --- fitting ----------------------------------------------------------------------------------------
 
 
+def _fit_texts(
+    name: str, builders: dict[str, _Build], train: Dataset, truth: np.ndarray, problem: Problem
+) -> Fitted:
+    read = texts.read(str(problem.columns.text))
+    seed = problem.seed % 2**32
+    if extension.is_own(name):
+        return Fitted(builders[name](seed, []).fit(read(train), truth), read)
+    estimator = texts.estimator(name, problem.task, seed)
+    if name == "ridge":
+        return _fit_ridge(
+            estimator, read, train, truth, Scale.fit(train.rows[problem.target], problem.encode.target)
+        )
+    estimator.fit(read(train), truth)
+    return Fitted(estimator, read, NO_PROBABILITIES if name in ("svm", "ngrams") else _convergence(estimator))
+
+
 def _fit_ridge(estimator: Any, read: _Read, train: Dataset, truth: np.ndarray, scale: Scale) -> Fitted:
     if scale.log:
         estimator = TransformedTargetRegressor(estimator, func=np.log, inverse_func=_exp, check_inverse=False)
@@ -188,7 +213,7 @@ def _exp(values: np.ndarray) -> np.ndarray:
 
 
 def _fit_on_sample(estimator: Any, read: _Read, train: Dataset, truth: np.ndarray, seed: int) -> Fitted:
-    note = "gives no probabilities, so no log_loss"
+    note = NO_PROBABILITIES
     if len(train) > SAMPLE:
         note = f"fitted on a sample of {SAMPLE:,} of the {len(train):,} train rows; {note}"
         rows = stratified(truth, SAMPLE, seed)
@@ -208,13 +233,23 @@ def _convergence(estimator: Any) -> str:
 _Build = Callable[[int, list[int]], Any]
 _DUMMIES = ("majority", "median")
 
+
+def _needs_texts(name: str) -> Any:
+    raise DataRejected(
+        f"the baseline {quoted(name)} reads texts only",
+        fix="take it out of evaluate.baselines, or name the column of texts in columns.text",
+    )
+
+
 _CLASSIFIERS: dict[str, _Build] = {
     "majority": lambda _seed, _categories: DummyClassifier(strategy="prior"),
     "logistic": lambda _seed, _categories: LogisticRegression(tol=1e-3, max_iter=STEPS),
+    "bayes": lambda _seed, _categories: _needs_texts("bayes"),
     "boosting": lambda seed, categories: HistGradientBoostingClassifier(
         categorical_features=categories, random_state=seed
     ),
     "svm": lambda seed, _categories: SVC(C=10.0, gamma="scale", random_state=seed),
+    "ngrams": lambda _seed, _categories: _needs_texts("ngrams"),
 }
 _REGRESSORS: dict[str, _Build] = {
     "median": lambda _seed, _categories: DummyRegressor(strategy="median"),

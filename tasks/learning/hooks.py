@@ -56,7 +56,7 @@ def batches(count: int, size: int, long: Tensor | None) -> Sequence[Tensor]:
 
 
 def optimizer(network: nn.Module, settings: Fit) -> torch.optim.Optimizer:
-    """The network's own, or AdamW; only matrices decay, since shrinking biases and norms regularises nothing."""
+    """The network's own, or AdamW; only matrices decay: shrinking biases and norms regularises nothing."""
     if hasattr(network, "optimizer"):
         own: torch.optim.Optimizer = network.optimizer(settings.learning_rate, settings.weight_decay)
         return own

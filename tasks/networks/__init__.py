@@ -10,12 +10,13 @@ several members answers (members, batch, outputs); the loss is the mean over mem
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from tasks.networks.cnn import Cnn
+from tasks.networks.encoder import Encoder
 from tasks.networks.mlp import Mlp
 from tasks.networks.neuron import Neuron
 from tasks.networks.rnn import Rnn
@@ -23,6 +24,17 @@ from tasks.networks.spec import InputSpec, Standardise
 from tasks.networks.wide_deep import WideDeep
 
 __all__ = ["InputSpec", "Standardise", "build", "count_parameters"]
+
+
+SHIPPED: dict[str, Callable[..., nn.Module]] = {
+    "neuron": Neuron,
+    "mlp": Mlp,
+    "cnn": Cnn,
+    "rnn": Rnn,
+    "wide": WideDeep,
+    "wide_deep": WideDeep,
+    "encoder": Encoder,
+}
 
 
 def build(network: Mapping[str, Any], spec: InputSpec) -> nn.Module:
@@ -37,16 +49,8 @@ def build(network: Mapping[str, Any], spec: InputSpec) -> nn.Module:
     """
     options = {key: value for key, value in network.items() if key != "kind"}
     kind = network["kind"]
-    if kind == "neuron":
-        return Neuron(spec)
-    if kind == "mlp":
-        return Mlp(spec, **options)
-    if kind == "cnn":
-        return Cnn(spec, **options)
-    if kind == "rnn":
-        return Rnn(spec, **options)
-    if kind in ("wide", "wide_deep"):
-        return WideDeep(spec, **options)
+    if kind in SHIPPED:
+        return SHIPPED[kind](spec, **options)
     return _custom(kind, spec, options.get("options", {}))
 
 

@@ -29,13 +29,24 @@ class Encoder(nn.Module):
         spec: `architecture` is the base model's config.json.
         head_rate: Learning rate of the last layer, as a multiple of the others'.
         dropout: Share of the mean that training zeroes; inside, the base model's own shares hold.
+        freeze_words: Whether the table of subwords stays as it is.
+        told: Where the base model lies and how texts are cut, which the inputs know.
     """
 
-    def __init__(self, spec: InputSpec, *, head_rate: float = 10.0, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        spec: InputSpec,
+        *,
+        head_rate: float = 10.0,
+        dropout: float = 0.1,
+        freeze_words: bool = True,
+        **told: object,  # noqa: ARG002 - see above
+    ) -> None:
         super().__init__()
         if spec.architecture is None:
             raise ValueError("network.kind 'encoder' needs texts; name their column in columns.text")
         self.body = _untrained(spec.architecture)
+        self.body.get_input_embeddings().weight.requires_grad_(not freeze_words)
         self.padding = self.body.config.pad_token_id or 0
         self.head_rate, self.dropout = head_rate, dropout
         self.output = nn.Linear(self.body.config.hidden_size, spec.outputs)
@@ -62,6 +73,10 @@ class Encoder(nn.Module):
         mean = (read * weights).sum(1) / weights.sum(1)
         answer: Tensor = self.output(nn.functional.dropout(mean, self.dropout, self.training))
         return answer
+
+    def lengths(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Number of subwords of each text, (n,)."""
+        return (inputs[0] > 0).sum(1)
 
     def load_pretrained(self, folder: str) -> None:
         """Takes the weights of the base model in `folder`, from safetensors.

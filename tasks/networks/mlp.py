@@ -18,7 +18,8 @@ class Mlp(nn.Module):
     """Dense layers with ReLU; `members` independent networks are computed as one batch of matrices.
 
     Numbers enter plain, or through piecewise-linear bins; categories through embeddings. Images are
-    flattened. Texts enter as the mean of their n-grams' embeddings. Members share nothing but the data and its order.
+    flattened. Texts enter as the mean of their n-grams' embeddings. Members share nothing but the data and
+    its order.
 
     Args:
         spec: What goes in and out.

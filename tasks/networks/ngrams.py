@@ -1,4 +1,4 @@
-"""Members that read which n-grams a text holds: naive Bayes in closed form, and a scaled linear classifier."""
+"""Parts that read which n-grams a text holds: naive Bayes, a scaled linear map, a bag of embeddings."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class NaiveBayes(nn.Module):
     ) -> Tensor:
         """(n, classes) log likelihoods, each row's own class without the row itself."""
         found = []
-        for ids, own in chunks(ngrams, targets):
-            ids = self._words(ids)
+        for all_ids, own in chunks(ngrams, targets):
+            ids = self._words(all_ids)
             scores = sum_rows(ids, table)
             times = counts[ids, own[:, None]]  # (rows, K): rows of the class that hold the n-gram
             less = torch.log((times - 1).clamp(min=0) + self.alpha) - torch.log(times + self.alpha)

@@ -32,7 +32,8 @@ class Joined(torch.optim.Optimizer):
             part.state = self.state
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # type: ignore[override]
-        """One step of each."""
+        """One step of each; a closure is not called."""
+        del closure
         for part in self.parts:
             part.step()
 

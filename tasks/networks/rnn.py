@@ -68,6 +68,7 @@ class Rnn(nn.Module):
 
     def forward(self, words: Tensor, ngrams: Tensor | None = None) -> Tensor:
         """Words (batch, L) -> (batch, outputs); n-grams are not read."""
+        del ngrams
         words = trimmed(words)
         here = words > 0
         if self.training and self.word_dropout:
