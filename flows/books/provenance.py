@@ -12,7 +12,7 @@ from typing import Any
 from flows.servers import standing
 from tasks import store
 from tasks.checks import suite
-from tasks.config import Config, Project
+from tasks.config import Config, Project, own
 from tasks.records import RunRef
 
 MLFLOW_PAGES = "http://127.0.0.1:5000"
@@ -85,6 +85,7 @@ def _making(config: Config) -> dict[str, Any]:
     settings.pop("retrain")
     settings["source"].pop("path", None)  # the fingerprint knows the content, wherever it lies
     settings["fit"].pop("device")
+    settings["code"] = own.digests(config)  # another version of a part is another setting
     return settings
 
 

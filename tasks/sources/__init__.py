@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.config import Columns, IdxSource, ImagesSource, PackageSource, Source, TableSource
-from tasks.sources import files, idx, images, package, table
+from tasks.config import Columns, IdxSource, ImagesSource, OwnSource, PackageSource, Source, TableSource
+from tasks.sources import files, idx, images, own, package, table
 from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
 
@@ -33,6 +33,8 @@ def fingerprint(source: Source, project: Path) -> str:
     """
     if isinstance(source, ImagesSource):
         return images.fingerprint(source, project)
+    if isinstance(source, OwnSource):
+        return own.fingerprint(source, project)
     return files.fingerprint(_contents(source, project))
 
 
@@ -58,6 +60,8 @@ def read(source: Source, project: Path, target: str | None, columns: Columns) ->
     """
     if isinstance(source, ImagesSource):
         return images.read(source, project, target)
+    if isinstance(source, OwnSource):
+        return own.load(source, project, target)
     parts = list(_contents(source, project))
     if isinstance(source, TableSource):
         return table.load(parts, target, columns)
