@@ -115,7 +115,7 @@ class Metric(Protocol):
 
 
 class MetricOfMeans(Protocol):
-    """A metric that is a function of means over rows, such as a root or a ratio: an object of two functions."""
+    """A metric that is a function of means over rows, such as a root or a ratio: an object of two."""
 
     higher_is_better: bool
     """Direction."""

@@ -41,6 +41,7 @@ from tasks.config.judging import (
     Limit,
     NotWorseThan,
     Register,
+    Stage,
 )
 from tasks.config.learning import (
     KINDS,
@@ -107,6 +108,7 @@ __all__ = [
     "Settings",
     "Source",
     "Split",
+    "Stage",
     "Strict",
     "TableSource",
     "Task",

@@ -66,7 +66,8 @@ def _called(source: OwnSource, project: Path) -> Dataset:
         )
     if not len(rows):
         raise DataRejected(f"{source.kind}: 0 rows", fix="look at what the loader reads")
-    rows = rows.set_axis(pd.RangeIndex(len(rows), name="row"), axis=0)
+    loose = {name: "str" for name in rows.columns if rows[name].dtype == object}  # cells of any kind
+    rows = rows.astype(loose).set_axis(pd.RangeIndex(len(rows), name="row"), axis=0)
     return Dataset(rows) if pixels is None else _pictures(source, rows, pixels)
 
 
