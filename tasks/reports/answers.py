@@ -20,8 +20,8 @@ from tasks.records import FileRecord
 from tasks.reports import pictures, plots
 from tasks.reports.exhibits import data_uri, inline
 
-PICTURES, WORST_ROWS = 24, 12
-"""Worst examples that are shown: as pictures, or as lines of a table."""
+PICTURES, WORST_ROWS, BEST_ROWS = 24, 12, 4
+"""Worst examples that are shown: as pictures, or as lines of a table; best ones, of texts only."""
 TABLE_CLASSES = 20
 """Up to so many classes the confusion matrix is a table, beyond a picture."""
 
@@ -101,10 +101,11 @@ def worst(
     frame = frame.assign(miss=_misses(frame, classify))
     frame = frame.sort_values("miss", ascending=False, kind="stable", na_position="first")
     as_pictures = data is not None and data.pixels is not None
+    as_texts = config.columns.text is not None  # the page shows the texts themselves
     chosen = frame.head(PICTURES if as_pictures else WORST_ROWS)
     examples = _examples(chosen, files)
     if data is not None:
-        show = config.validation.show_values and not as_pictures
+        show = config.validation.show_values and not as_pictures and not as_texts
         names = [name for name in data.rows.columns if name != config.target] if show else []
         where = data.rows.index.get_indexer(chosen.index)
         for example, position in zip(examples, where, strict=True):
@@ -112,7 +113,13 @@ def worst(
                 example["image"] = data_uri(pictures.picture(data.pixels[position]))
             if position >= 0:
                 example["values"] = [(name, data.rows[name].iloc[position]) for name in names]
-    return {"examples": examples, "pictures": as_pictures, "loss": "candidate_loss" in frame}
+    best = frame.iloc[::-1].head(BEST_ROWS if as_texts and config.validation.show_values else 0)
+    return {
+        "examples": examples,
+        "best": _examples(best, files),
+        "pictures": as_pictures,
+        "loss": "candidate_loss" in frame,
+    }
 
 
 def _misses(frame: pd.DataFrame, classify: bool) -> pd.Series[float]:

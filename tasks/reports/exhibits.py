@@ -26,8 +26,10 @@ RUNGS = {
     "median": "always the median of the train rows",
     "logistic": "logistic regression",
     "ridge": "ridge regression",
+    "bayes": "naive Bayes on the words that occur",
     "boosting": "gradient boosting of trees",
     "svm": "support vector machine",
+    "ngrams": "sum of a linear SVM and naive Bayes on n-grams",
     "champion": "the present champion, scored anew",
     "candidate": "the network of this run",
 }

@@ -139,6 +139,44 @@ def residuals(truth: np.ndarray, predicted: np.ndarray, target: str) -> str:
     return _svg(figure, "residuals")
 
 
+def words(points: np.ndarray, names: Sequence[str], side: np.ndarray | None) -> str:
+    """Map of words as SVG: a dot each, and the names of as many of the first ones as find room.
+
+    Args:
+        points: (n, 2) float.
+        names: n words, the most worth naming first.
+        side: (n,) 0 or 1, which gives the colour; None gives all the same.
+    """
+    width, height = 7.6, 4.8
+    figure = _figure(height)
+    axis = figure.subplots()
+    _style(axis, "words by their embeddings")
+    axis.set(xticks=[], yticks=[])
+    axis.spines["bottom"].set_visible(False)
+    axis.margins(0.06)
+    colors = [ACCENT if side is None or side[i] else WARM for i in range(len(names))]
+    axis.scatter(points[:, 0], points[:, 1], s=9, c=colors, alpha=0.75, linewidths=0)
+    spans = np.ptp(points, axis=0)
+    inches = (points - points.min(axis=0)) / np.where(spans > 0, spans, 1) * (0.88 * width, 0.85 * height)
+    look: dict[str, Any] = {"fontsize": 7.5, "va": "center", "textcoords": "offset points"}
+    for i in _roomy(inches, names):
+        note = axis.annotate(names[i], points[i], (4, 0), color=colors[i], **look)
+        note.set_parse_math(False)
+    return _svg(figure, "words")
+
+
+def _roomy(inches: np.ndarray, names: Sequence[str]) -> list[int]:
+    """Those whose name, to the right of its point (n, 2), covers none of an earlier one."""
+    taken: list[tuple[float, float, float]] = []
+    found = []
+    for i, ((x, y), name) in enumerate(zip(inches.tolist(), names, strict=True)):
+        end = x + 0.08 + sum(0.065 if ord(letter) < 0x1100 else 0.11 for letter in name)
+        if all(abs(y - other) > 0.13 or end < left or right < x for left, right, other in taken):
+            taken.append((x, end, y))
+            found.append(i)
+    return found
+
+
 def _figure(height: float) -> Figure:
     from matplotlib.figure import Figure  # noqa: PLC0415
 

@@ -27,7 +27,7 @@ from tasks.records import (
     Step,
     ValidateRecord,
 )
-from tasks.reports import answers, exhibits
+from tasks.reports import answers, exhibits, texts
 from tasks.reports.exhibits import candidate_of
 
 HEADLINE = 80
@@ -113,6 +113,9 @@ def _page(run: _Run, links: Mapping[str, str], environment: Mapping[str, str]) -
     frame = answers.predictions(run.evaluated.folder) if run.evaluated else None
     data = answers.dataset(run.cleaned.folder) if run.cleaned else None
     files = run.validated.files if run.validated else ()
+    worst = answers.worst(frame, run.config, data, files) if frame is not None else None
+    reader = texts.reader(run.config, data, run.fitted.folder if run.fitted else None)
+    shown = [example["row"] for example in (*worst["examples"], *worst["best"])] if worst else []
     return jinja.get_template("report.html").render(
         run=run,
         config=run.config,
@@ -123,8 +126,10 @@ def _page(run: _Run, links: Mapping[str, str], environment: Mapping[str, str]) -
         training=exhibits.training(run.fitted, run.config) if run.fitted and run.fitted.history else None,
         confusion=answers.confusion(frame) if frame is not None and classify else None,
         residuals=answers.residuals(frame, run.config.target) if frame is not None and not classify else None,
-        worst=answers.worst(frame, run.config, data, files) if frame is not None else None,
+        worst=worst,
         filters=_filters(run, data),
+        passages=reader.passages(shown) if reader else {},
+        learned=reader.learned(run.parts.folder) if reader and run.parts else None,
         rows=_rows(run) if run.validated else None,
         warnings=_warnings(run),
         steps=_steps(run),
