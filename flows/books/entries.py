@@ -9,7 +9,7 @@ from typing import Any
 from flows import outcome
 from tasks import store
 from tasks.config import Config
-from tasks.dataset import Dataset
+from tasks.dataset import TEXTUAL, Dataset
 from tasks.drift.profile import profile
 from tasks.records import DecideRecord, EvaluateRecord, RunRef, SplitRecord, ValidateRecord, to_json
 from tasks.registry import tracking
@@ -18,7 +18,7 @@ from tasks.splitting import parts
 PROFILE = "profile.json"
 
 _COUNTS = ("read", "kept", "dropped", "quarantined", "train", "validation", "test", "parameters")
-_IDENTITIES = ("digest", "part")
+_IDENTITIES = ("digest", "part", "path", "mode")
 """Columns of pictures that say which one it is, and not what it looks like."""
 _FILES = {
     "validate": ("result.json", "report.html", "quarantine.csv", "docs"),
@@ -55,14 +55,20 @@ def log_rows(run: RunRef, config: Config, validated: ValidateRecord, split: Spli
     source = getattr(config.source, "path", config.source.kind)
     tracking.log_data(run, config.name, source, validated, split)
     data, part = Dataset.load(validated.folder), parts.load(split.folder)
-    apart = _IDENTITIES if data.pixels is not None else ()
-    column = (config.split.column,) if config.split.column else ()
     found = profile(
         data.rows.loc[part.index[part == "train"]],
-        leave_out=(*config.columns.drop, *column, *apart),
+        leave_out=_apart(config, data),
         labels=(config.target,) if config.task == "classification" else (),
     )
     log_json(run, PROFILE, found)
+
+
+def _apart(config: Config, data: Dataset) -> list[str]:
+    """Columns that no drift is looked for in: what tells one row from another, and what no model reads."""
+    if config.columns.text is not None:  # every text is another; what describes them is compared
+        return [name for name in data.rows.columns if name not in (*TEXTUAL, config.target)]
+    column = [config.split.column] if config.split.column else []
+    return [*config.columns.drop, *column, *(_IDENTITIES if data.pixels is not None else ())]
 
 
 def _metrics(name: str, record: Any) -> dict[str, float]:

@@ -84,16 +84,30 @@ def _what(facts: Facts) -> str:
         answers = f"a number, `{manifest['target']}`"
     else:
         answers = f"one of {len(manifest['classes'])} classes of `{manifest['target']}`"
-    if manifest["columns"] is None:
-        reads = f"raw images, uint8 {' x '.join(str(n) for n in manifest['image_shape'])}"
-    else:
-        reads = f"raw rows of {len(manifest['columns'])} columns"
     return (
-        f"A PyTorch network (`{kind}`, {fitted.parameters:,} parameters) that reads {reads} and answers "
-        f"{answers}. Cleaning and encoding are inside. Trained for {fitted.train_seconds:.0f} s on "
+        f"A PyTorch network (`{kind}`, {fitted.parameters:,} parameters) that reads {_reads(manifest)} and "
+        f"answers {answers}. Cleaning and encoding are inside. Trained for {fitted.train_seconds:.0f} s on "
         f"{fitted.device} in {fitted.precision}; the weights are those of epoch {fitted.best_epoch} of "
         f"{len(fitted.history)}."
     )
+
+
+def _reads(manifest: Mapping[str, Any]) -> str:
+    columns, shape = manifest["columns"], manifest["image_shape"]
+    if columns is None:
+        return f"raw images, uint8 {' x '.join(map(str, shape))} in {'grey' if len(shape) == 2 else 'colour'}"
+    if len(columns) > 1:
+        return f"raw rows of {len(columns)} columns"
+    return f"raw rows of one column, the {columns[0]['type']} `{_cell(columns[0]['name'])}`"
+
+
+def _strange(manifest: Mapping[str, Any]) -> str:
+    """What the model does not refuse."""
+    if manifest["columns"] is None:
+        return "A picture of something else altogether is answered too."
+    if [column["type"] for column in manifest["columns"]] == ["text"]:
+        return "A text of words that training never saw, or in another language, is answered too."
+    return "A value that training never saw (a new category, a number far outside) is answered too."
 
 
 def _judged(facts: Facts) -> str:
@@ -135,7 +149,9 @@ def _data(facts: Facts) -> str:
 
 
 def _use(facts: Facts) -> str:
-    data = "a uint8 array of images" if facts.manifest["columns"] is None else "a DataFrame of raw rows"
+    columns = facts.manifest["columns"]
+    data = "a uint8 array of images" if columns is None else "a DataFrame of raw rows"
+    data += f" with the column {columns[0]['name']!r}" if columns and len(columns) == 1 else ""
     probabilities = (
         ""
         if facts.manifest["classes"] is None
@@ -154,7 +170,7 @@ def _limits(facts: Facts) -> str:
     return _bullets(
         [
             "It was judged on rows of the same source; on other data the figures above promise nothing.",
-            "A value that training never saw (a new category, a number far outside) is answered too.",
+            _strange(facts.manifest),
             *(_cell(warning) for warning in warnings),
         ]
     )

@@ -119,6 +119,23 @@ def test_probabilities_are_offered_by_classifiers_only(facts: card.Facts) -> Non
     assert "uint8 28 x 28" in text
 
 
+@pytest.mark.parametrize(
+    ("columns", "shape", "words"),
+    [
+        ([{"name": "review", "type": "text"}], None, "raw rows of one column, the text `review`"),
+        ([{"name": "review", "type": "text"}], None, "# a DataFrame of raw rows with the column 'review'"),
+        ([{"name": "review", "type": "text"}], None, "in another language"),
+        ([{"name": "a", "type": "text"}, {"name": "b", "type": "text"}], None, "raw rows of 2 columns"),
+        (None, [32, 32, 3], "uint8 32 x 32 x 3 in colour"),
+        (None, [28, 28], "uint8 28 x 28 in grey"),
+        (None, [28, 28], "A picture of something else"),
+    ],
+)
+def test_the_card_says_what_the_model_reads(columns, shape, words, facts: card.Facts) -> None:
+    manifest = {**facts.manifest, "columns": columns, "image_shape": shape}
+    assert words in card.render(dataclasses.replace(facts, manifest=manifest))
+
+
 def test_a_short_card_is_left_alone_and_a_long_one_ends_at_a_section(facts: card.Facts) -> None:
     text = card.render(facts)
 
