@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from prefect import task
+from pydantic import TypeAdapter
 
 from tasks import config as configuration
 from tasks import sources
-from tasks.config import Columns, IdxSource, Retrain, Source, TableSource, Task
+from tasks.config import Columns, Retrain, Source, Task
 from tasks.drift.measuring import Measured, measure
 from tasks.errors import ConfigError, DataError, DataFormatError
 from tasks.records import DecideRecord, Drift, ModelVersion, Standing, Step, Training
@@ -175,10 +176,12 @@ def fresh_rows(case: Case, source: Source, project: Path) -> Source | None:
     if case.rules.fresh is None:
         return None if case.same_data else source
     try:
-        found = configuration.source_at(project / case.rules.fresh, "retrain.fresh")
+        own = source.model_dump(mode="json")
+        found = configuration.source_at(project / case.rules.fresh, "retrain.fresh", own)
     except ConfigError as error:
         raise DataFormatError(error.message, fix="put recent rows there") from None
-    return IdxSource(**found) if found["kind"] == "idx" else TableSource(**found)
+    fresh: Source = TypeAdapter(Source).validate_python(found)
+    return fresh
 
 
 def weigh(case: Case, measured: Measured) -> tuple[bool, list[str]]:

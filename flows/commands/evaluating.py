@@ -28,7 +28,8 @@ def evaluate(
     project
         Folder name below data/.
     data
-        Rows with the target: a table, a folder of Parquet files, or of IDX files.
+        Rows with the target: a table, a folder of Parquet files, of IDX files, or of class folders with
+        pictures.
     version
         Version of the model, instead of the champion.
     """

@@ -8,9 +8,12 @@ found at the next start.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import config, store
+from tasks.config import ImagesSource
 from tasks.errors import ModelyardError
 
 
@@ -62,13 +65,25 @@ def appearance(root: Path, name: str) -> str | None:
     if not rules.watch or place is None:
         return None
     path = loaded.folder / place
-    files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return store.digest([_stat(file, path) for file in files if file.is_file()])
+    if isinstance(loaded.config.source, ImagesSource) and path.is_file():
+        path = path.parent  # a manifest: the pictures lie beside it
+    return store.digest(sorted(_looks(path)) if path.is_dir() else [_look(path, path.name)])
 
 
-def _stat(file: Path, base: Path) -> list[str | int]:
+def _looks(folder: Path | str, inner: str = "") -> Iterator[list[str | int]]:
+    """Each file below a folder; pathlib would take three times as long for 70,000 pictures."""
+    with os.scandir(folder) as found:
+        for entry in found:
+            name = f"{inner}{entry.name}"
+            if entry.is_dir(follow_symlinks=False):
+                yield from _looks(entry.path, f"{name}/")
+            else:
+                yield _look(entry, name)
+
+
+def _look(file: Path | os.DirEntry[str], name: str) -> list[str | int]:
     try:
         found = file.stat()
     except OSError:  # gone between listing and looking
-        return [file.name]
-    return [str(file.relative_to(base)), found.st_size, found.st_mtime_ns]
+        return [name]
+    return [name, found.st_size, found.st_mtime_ns]

@@ -45,7 +45,7 @@ def columns(manifest: Mapping[str, Any], interval: Interval | None, *, folder: b
     Args:
         manifest: The model's.
         interval: Its prediction interval; without one there is neither `low` nor `high`.
-        folder: Whether the input is a folder of tables, whose names become the column `file`.
+        folder: Whether the input is many files, whose names become the column `file`.
     """
     classes = manifest["classes"]
     answer = pa.float64() if classes is None else pa.array(classes).type
@@ -65,7 +65,7 @@ def table(
     *,
     version: int,
     interval: Interval | None,
-    file: str | None,
+    file: str | list[str] | None,
 ) -> pa.Table:
     """Some rows' answers in the columns of `schema`; what is unreadable has an error and no answer.
 
@@ -75,7 +75,7 @@ def table(
         bad: Positions of the rows that can't be read, with the reason.
         version: Of the model.
         interval: Its prediction interval.
-        file: Name of the file that the rows come from.
+        file: Name of the file that the rows come from, or of each row's.
     """
     count = len(predictions.values)
     is_bad = np.zeros(count, dtype=bool)
@@ -88,7 +88,8 @@ def table(
         found |= {name: pa.array(values, mask=is_bad) for name, values in ends}
     found["model_version"] = pa.repeat(version, count)
     found["error"] = _errors(bad, count)
-    found["file"] = pa.repeat(pa.scalar(file, pa.string()), count)
+    one = not isinstance(file, list)
+    found["file"] = pa.repeat(pa.scalar(file, pa.string()), count) if one else pa.array(file, pa.string())
     return pa.table([found[name] for name in schema.names], names=schema.names).cast(schema)
 
 

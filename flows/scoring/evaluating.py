@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.scoring.chosen import choose
 from tasks import sources
-from tasks.config import Project
+from tasks.config import ImagesSource, Project, Source
 from tasks.errors import ConfigError, quoted
 from tasks.extension import short
 from tasks.ladder import fresh
@@ -42,8 +42,11 @@ def evaluate(project: Project, root: Path, data: Path, version: int | None) -> d
             f"the project asks for a {config.task}",
             fix="name another --version",
         )
-    loaded = sources.read(config.source, project.folder, manifest["target"], fresh.columns_of(manifest))
-    found = fresh.score_fresh(known.folder, loaded.dataset, config.seed, also=(config.evaluate.metric,))
+    source = _as_taken(config.source, manifest["image_shape"])
+    loaded = sources.read(source, project.folder, manifest["target"], fresh.columns_of(manifest))
+    found = fresh.score_fresh(
+        known.folder, loaded.dataset, config.seed, (config.evaluate.metric,), loaded.bad
+    )
     return {
         "project": config.name,
         "model": {"name": known.model.name, "version": known.model.version},
@@ -63,3 +66,11 @@ def evaluate(project: Project, root: Path, data: Path, version: int | None) -> d
         "higher_is_better": config.higher_is_better,
         "notes": list(found.notes),
     }
+
+
+def _as_taken(source: Source, shape: list[int] | None) -> Source:
+    """The same pictures in the size and mode that the model takes, whatever the project says by now."""
+    if not isinstance(source, ImagesSource) or shape is None:
+        return source
+    mode = "colour" if len(shape) == 3 else "grey"
+    return source.model_copy(update={"size": (shape[0], shape[1]), "mode": mode})

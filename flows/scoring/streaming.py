@@ -1,7 +1,7 @@
 """Answers for every row of a file or folder, so many rows at a time.
 
-The model takes raw rows, its preprocessing inside. Tables are read in pieces, so that memory does not
-grow with their rows; images are read as a whole and answered in pieces.
+The model takes raw rows, its preprocessing inside. Tables and pictures are read in pieces, so that
+memory does not grow with their number; IDX files are read as a whole and answered in pieces.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from flows.scoring import answers
 from flows.scoring.chosen import choose
 from tasks import sources
 from tasks.config import Columns, Config, IdxSource
-from tasks.errors import ConfigError, DataFormatError, DataRejected, quoted
+from tasks.errors import ConfigError, DataRejected, quoted
 from tasks.learning import scoring
 from tasks.records import ModelVersion
-from tasks.sources import pieces
+from tasks.sources import images, pieces
 
 ROWS = 8 * scoring.BATCH
 """Rows of a piece: whole batches, so that each row is computed beside the same ones in any piece size.
@@ -74,12 +74,14 @@ def predict(
     """Writes one line an input row, in order.
 
     The columns are `prediction`; `probability` of that label, or `low` and `high` around that number
-    if the version carries an interval; `model_version`; `error`. A folder of tables adds `file`.
+    if the version carries an interval; `model_version`; `error`. A folder of tables, and pictures, add
+    `file`.
 
     Args:
         config: The project, which names the model.
         root: The checkout.
-        source: A table or a folder of tables; for a model of images a folder of IDX files.
+        source: A table or a folder of tables; for a model of images a folder of IDX files, a picture, or
+            a folder with pictures at any depth.
         output: A file that ends in `.csv` or `.parquet`.
         version: Version of the model; the champion when absent.
         force: Whether a file that is there may be replaced.
@@ -93,10 +95,11 @@ def predict(
     known = choose(config.register_as.name, root, version)
     model, found = scoring.load(known.folder), known.model
     rows = bad = 0
-    schema = answers.columns(model.manifest, known.interval, folder=_is_tables(source, model.manifest))
+    schema = answers.columns(model.manifest, known.interval, folder=_has_names(source, model.manifest))
     with answers.writing(output, schema) as write:
-        for file, data in _pieces(source, model.manifest):
+        for file, data, unread in _pieces(source, model.manifest):
             predictions, errors = model.predict_each(data)
+            errors |= unread
             write(
                 answers.table(
                     schema, predictions, errors, version=found.version, interval=known.interval, file=file
@@ -108,21 +111,30 @@ def predict(
     return Predicted(output=output, model=found, rows=rows, bad=bad, bounded=bounded)
 
 
-def _is_tables(source: Path, manifest: Mapping[str, Any]) -> bool:
-    return manifest["columns"] is not None and source.is_dir()
+def _has_names(source: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the input is more than one file, so that each row has to say from which it comes."""
+    return source.is_dir() if manifest["columns"] is not None else not _is_idx(source)
 
 
-def _pieces(source: Path, manifest: Mapping[str, Any]) -> Iterator[tuple[str, pd.DataFrame | np.ndarray]]:
-    """The name of a file, and some of its raw rows, or of its images (n, height, width[, 3]) uint8."""
+def _is_idx(source: Path) -> bool:
+    return source.is_dir() and any("ubyte" in path.name for path in source.iterdir())
+
+
+_Piece = tuple[str | list[str], pd.DataFrame | np.ndarray, Mapping[int, str]]
+
+
+def _pieces(source: Path, manifest: Mapping[str, Any]) -> Iterator[_Piece]:
+    """The file of some raw rows and these, or images (n, height, width[, 3]) uint8 with each one's file.
+
+    Then what of them could not be read, by position, with the reason.
+    """
     if manifest["columns"] is None:
-        pixels = _images(source, manifest["image_shape"])
-        for start in range(0, len(pixels), ROWS):
-            yield source.name, pixels[start : start + ROWS]
+        yield from _images(source, manifest["image_shape"])
         return
     rows = _rows_of(len(manifest["columns"]))
     for path in pieces.members(source):
         for frame in pieces.read(path, pieces.name_of(path, source), manifest["columns"], rows):
-            yield path.name, frame
+            yield path.name, frame, {}
 
 
 def _rows_of(columns: int) -> int:
@@ -130,18 +142,18 @@ def _rows_of(columns: int) -> int:
     return min(max(batches, 1) * scoring.BATCH, ROWS)
 
 
-def _images(source: Path, shape: list[int]) -> np.ndarray:
+def _images(source: Path, shape: list[int]) -> Iterator[_Piece]:
     if not source.exists():
         raise ConfigError(f"{quoted(str(source))}: no such file or folder")
-    if source.is_dir() and not any("ubyte" in path.name for path in source.iterdir()):
-        raise DataFormatError(
-            f"{source}: no IDX files in this folder; pictures as PNG or JPEG files can't be read yet",
-            fix="name a folder with the four IDX files",
-        )
+    if not _is_idx(source):
+        for names, decoded in images.pieces(source, shape, ROWS):
+            yield names, decoded.pixels, decoded.errors
+        return
     place = source.resolve()
     loaded = sources.read(IdxSource(kind="idx", path=str(place)), place.parent, None, Columns())
     pixels = loaded.dataset.pixels
     if pixels is None or list(pixels.shape[1:]) != list(shape):
         got = "no images" if pixels is None else f"{list(pixels.shape[1:])} pixels"
         raise DataRejected(f"{source}: got {got}; the model takes {shape}")
-    return pixels
+    for start in range(0, len(pixels), ROWS):
+        yield source.name, pixels[start : start + ROWS], {}

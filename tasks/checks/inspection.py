@@ -132,7 +132,7 @@ class Inspection:
         }
 
     def _csv(self) -> str:
-        """`file,row,reason`, a line for each row that was set aside; rows count from 1, a picture has none."""
+        """`file,row,reason`, a line for each row that was set aside; rows count from 1."""
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("file", "row", "reason"))

@@ -9,6 +9,9 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from tasks import extension
 from tasks.config.base import OwnName, Strict
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm")
+"""How files are called that hold pictures; what they hold is told by their bytes alone."""
+
 
 class TableSource(Strict):
     """CSV or TSV (gzip or not), a Parquet file, or a folder of Parquet files."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tasks import extension
-from tasks.config.data import IdxSource, TableSource
+from tasks.config.data import PICTURES, IdxSource, ImagesSource, TableSource
 from tasks.config.explain import validated
+from tasks.config.learning import Pretrained
 from tasks.config.schema import Config
 from tasks.config.strict_yaml import parse
 from tasks.errors import ConfigError, UnsafeInput, did_you_mean, quoted
@@ -67,17 +69,27 @@ def load(
     for setting in settings:
         _assign(tree, setting)
     if source is not None:
-        tree["source"] = source_at(source, "--source")
+        tree["source"] = source_at(source, "--source", tree.get("source"))
     config = validated(tree, path)
     if retraining and source is None and config.retrain.source is not None:
         source = path.parent / config.retrain.source
-        config = validated({**tree, "source": source_at(source, "retrain.source")}, path)
+        own = config.source.model_dump(mode="json")
+        config = validated({**tree, "source": source_at(source, "retrain.source", own)}, path)
     if config.name != name:
         raise ConfigError(f"{path}: name is {quoted(config.name)}, but the folder is called {quoted(name)}")
     _inside(path.parent, config.validation.suite)
-    if source is None and isinstance(config.source, (TableSource, IdxSource)):
+    if source is None and isinstance(config.source, (TableSource, IdxSource, ImagesSource)):
         _inside(path.parent, config.source.path)
-    return Project(config=config, folder=path.parent)
+    return Project(config=_placed(config, path.parent), folder=path.parent)
+
+
+def _placed(config: Config, folder: Path) -> Config:
+    """The same, a base model that lies in the project named by its whole path; steps know no project."""
+    network = config.network
+    if not isinstance(network, Pretrained) or not (folder / network.model).is_dir():
+        return config
+    place = str((folder / network.model).resolve())
+    return config.model_copy(update={"network": network.model_copy(update={"model": place})})
 
 
 def _inside(folder: Path, relative: str) -> None:
@@ -88,16 +100,36 @@ def _inside(folder: Path, relative: str) -> None:
         )
 
 
-def source_at(path: Path, named_by: str) -> dict[str, Any]:
-    """The `source:` section for data that lies at `path`: IDX files by their names, else a table.
+def source_at(path: Path, named_by: str, own: Any = None) -> dict[str, Any]:
+    """The `source:` section for data at `path`: IDX files and pictures by their names, else a table.
+
+    Args:
+        path: A file or folder.
+        named_by: What led there, for messages.
+        own: The project's section: pictures are brought to the size and mode that it says or implies,
+            and what is no IDX data is taken for pictures where the project's are.
 
     Raises:
-        ConfigError: Nothing is there; `named_by` says what led there.
+        ConfigError: Nothing is there.
     """
     if not path.exists():
         raise ConfigError(f"{named_by} {path}: no such file or folder")
-    idx = path.is_dir() and any("ubyte" in entry.name for entry in path.iterdir())
-    return {"kind": "idx" if idx else "table", "path": str(path.resolve())}
+    known, found = own if isinstance(own, dict) else {}, {"path": str(path.resolve())}
+    if path.is_dir() and any("ubyte" in entry.name for entry in path.iterdir()):
+        return {"kind": "idx", **found}
+    if known.get("kind") == "images":
+        return {**known, **found}
+    if path.is_dir() and _has_pictures(path):
+        # MNIST's own size, unless the project names another; what comes from IDX and CSV is grey.
+        grey = {"size": known.get("shape", (28, 28)), "mode": "grey"}
+        return {"kind": "images", **found, **(grey if known.get("kind") in ("idx", "package") else {})}
+    return {"kind": "table", **found}
+
+
+def _has_pictures(folder: Path) -> bool:
+    """Whether a picture lies in a class folder, of an official split or not."""
+    below = chain.from_iterable(folder.glob(pattern) for pattern in ("*/*", "*/*/*"))
+    return any(path.suffix.lower() in PICTURES for path in below)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _standing(
     from tasks.ladder.fresh import score_fresh  # noqa: PLC0415 - torch, which drift alone does not need
 
     assert champion.folder is not None  # fetched, since there is a floor
-    found = score_fresh(champion.folder, loaded.dataset, seed, also=(metric,))
+    found = score_fresh(champion.folder, loaded.dataset, seed, (metric,), loaded.bad)
     metric, higher = short(metric), higher_is_better(kind, metric)
     if found.rows < distance.FEWEST_ROWS:
         few = f"the floor was not measured: {found.rows} labelled fresh rows are too few"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from flows.scoring import answers, streaming
 from flows.scoring.chosen import Chosen
@@ -252,11 +253,33 @@ def test_images(seeing: Path, predict: Any, tmp_path: Path, monkeypatch: pytest.
 def test_images_that_are_refused(seeing: Path, predict: Any, tmp_path: Path) -> None:
     idx_folder(tmp_path / "small", (8, 8))
     (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "one.png").write_bytes(b"x")
     with pytest.raises(DataRejected, match=r"\[28, 28\]"):
         predict(tmp_path / "small", folder=seeing)
-    with pytest.raises(DataFormatError, match="pictures as PNG or JPEG files can't be read yet"):
+    with pytest.raises(DataFormatError, match="no picture in this folder"):
         predict(tmp_path / "pictures", folder=seeing)
+
+
+def test_pictures_at_any_depth_and_one_alone(
+    seeing: Path, predict: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "ROWS", 4)
+    place, pixels = tmp_path / "pictures", np.random.default_rng(0).integers(0, 256, (9, 28, 28), np.uint8)
+    names = [f"{i}.png" if i < 3 else f"deep/er/{i}.png" for i in range(9)]
+    (place / "deep" / "er").mkdir(parents=True)
+    for name, one in zip(names, pixels, strict=True):
+        Image.fromarray(one).save(place / name)
+    (place / "2.png").write_bytes((place / "2.png").read_bytes()[:200])
+    (place / ".hidden").write_bytes(b"x")
+    done, found = predict(place, folder=seeing)
+    assert (done.rows, done.bad) == (9, 1)
+    assert found["file"].tolist() == names
+    assert found["error"].dropna().to_dict() == {2: "can't be decoded: is cut short"}
+    expected = scoring.load(seeing).predict(pixels).values
+    sound = found["error"].isna().to_numpy()
+    np.testing.assert_array_equal(found["prediction"][sound], expected[sound])
+    assert pd.isna(found["prediction"][2])
+    _, alone = predict(place / "1.png", name="one.csv", folder=seeing)
+    assert alone[["file", "prediction"]].to_numpy().tolist() == [["1.png", expected[1]]]
 
 
 def test_an_answer_for_every_row_in_the_columns_that_were_promised() -> None:

@@ -8,18 +8,21 @@ as one to be set aside: one bad file among ten thousand is no reason to refuse t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
 from tasks.config import ImagesSource
 from tasks.dataset import Dataset
-from tasks.errors import DataRejected, ResourceLimit, quoted
+from tasks.errors import DataFormatError, DataRejected, ResourceLimit, quoted
 from tasks.records import FileRecord
 from tasks.sources import files
 from tasks.sources.columns import check_label
 from tasks.sources.idx import describe
 from tasks.sources.images import decoder, decoding, finding, manifest
+from tasks.sources.images.decoding import Decoded
 from tasks.sources.images.finding import Found
 from tasks.sources.loaded import Loaded
 from tasks.store import digest
@@ -92,6 +95,28 @@ def find(source: ImagesSource, project: Path, *, labelled: bool) -> Found:
     return finding.by_folder(place, name)
 
 
+def pieces(place: Path, shape: Sequence[int], rows: int) -> Iterator[tuple[list[str], Decoded]]:
+    """Pictures without labels, so many at a time: a file, or all files below a folder, by their names.
+
+    Args:
+        place: The file or folder.
+        shape: Height and width that they are brought to, and 3 where in colour.
+        rows: Of a piece; the last one has what is left.
+
+    Raises:
+        DataFormatError: A folder without files.
+        ResourceLimit, Unavailable, UnsafeInput: As for `read`.
+    """
+    root = place if place.is_dir() else place.parent
+    names = finding.members(place) if place.is_dir() else [place.name]
+    if not names:
+        raise DataFormatError(f"{files.shown(place.name)}: no picture in this folder", fix="name another")
+    mode: Literal["grey", "colour"] = "colour" if len(shape) == 3 else "grey"
+    for start in range(0, len(names), rows):
+        some = names[start : start + rows]
+        yield some, decoding.decode([root / name for name in some], (shape[0], shape[1]), mode)
+
+
 def check_memory(count: int, source: ImagesSource) -> None:
     """Refuses more pixels than `MAX_BYTES`.
 
@@ -109,7 +134,7 @@ def check_memory(count: int, source: ImagesSource) -> None:
         )
 
 
-def _described(rows: pd.DataFrame, decoded: decoding.Decoded) -> pd.DataFrame:
+def _described(rows: pd.DataFrame, decoded: Decoded) -> pd.DataFrame:
     labels = rows["label"] if "label" in rows.columns else pd.Series(pd.NA, index=rows.index)
     made = describe(decoded.pixels, labels.array, rows["part"].tolist())
     made["height"], made["width"] = decoded.heights, decoded.widths

@@ -126,7 +126,8 @@ class _Process:
     def _started(self) -> subprocess.Popen[bytes]:
         pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
         try:
-            child = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=nothing)
+            # Our own interpreter and file, two numbers and a word.
+            child = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=nothing)  # noqa: S603
         except OSError as error:
             raise Unavailable(f"no process to decode pictures: {error.strerror or error}") from None
         if child.stdout is None or child.stdout.readline() != decoder.READY:

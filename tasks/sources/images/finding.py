@@ -15,13 +15,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from tasks.config.data import PICTURES
 from tasks.errors import DataRejected, ResourceLimit, UnsafeInput, quoted
 from tasks.records import Finding
 from tasks.sources import files
 from tasks.sources.files import Content
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm")
-"""How files are called that hold pictures; what they hold is told by their bytes."""
 MAX_FILES = 1_000_000
 PARTS = {"train": "train", "test": "test"}
 """Folders of an official split, and the parts that their pictures belong to."""
@@ -116,7 +115,7 @@ def _classes(folder: Path, root: Path, name: str) -> Iterator[tuple[str, list[st
 
 def _check_beside(entries: Sequence[os.DirEntry[str]], name: str) -> None:
     stray = [
-        entry.name for entry in entries if entry.is_file() and Path(entry.name).suffix.lower() in ENDINGS
+        entry.name for entry in entries if entry.is_file() and Path(entry.name).suffix.lower() in PICTURES
     ]
     if stray:
         raise DataRejected(

@@ -45,9 +45,8 @@ def listed(path: Path, name: str, source: ImagesSource, *, labelled: bool) -> Fo
         UnsafeInput: A path or a link out of its folder, or a line break in a path.
     """
     content = Content("manifest", name, files.read(path, name))
-    rows = table.load([content], None, Columns(categorical=(source.file,))).dataset.rows.reset_index(
-        drop=True
-    )
+    loaded = table.load([content], None, Columns(categorical=(source.file,)))
+    rows = loaded.dataset.rows.reset_index(drop=True)
     for key, column in (("file", source.file), ("label", source.label)):
         if column not in rows.columns and (labelled or key == "file"):
             fix = did_you_mean(column, rows.columns)
