@@ -113,7 +113,9 @@ def progress(epoch: Epoch, total: int) -> str:
 def facts(record: Any) -> str:
     """What a step's line says about its record."""
     describe = _FACTS.get(record.step.name)
-    return describe(record) if describe else ""
+    if describe is None:  # a step of the project's own
+        return ", ".join(f"{key} {value}" for key, value in getattr(record, "facts", {}).items())
+    return describe(record)
 
 
 def _decide_facts(record: DecideRecord) -> str:

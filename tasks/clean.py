@@ -110,8 +110,8 @@ def _prove_local(
 
 def _alike(one: pd.Series, other: pd.Series) -> bool:
     if pd.api.types.is_numeric_dtype(one.dtype) and pd.api.types.is_numeric_dtype(other.dtype):
-        pair = [column.to_numpy(dtype=np.float64, na_value=np.nan) for column in (one, other)]
-        return bool(np.allclose(*pair, rtol=1e-6, equal_nan=True))
+        alone, beside = (column.to_numpy(dtype=np.float64, na_value=np.nan) for column in (one, other))
+        return bool(np.allclose(alone, beside, rtol=1e-6, equal_nan=True))
     return content.texts(one) == content.texts(other)
 
 

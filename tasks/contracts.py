@@ -23,12 +23,10 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from tasks.config import Config, Stage
+from tasks.config import Config
 from tasks.networks.spec import InputSpec
 from tasks.predictions import Predictions
-
-Fact = str | int | float | bool
-"""What a step may tell of itself: a number becomes a metric of the run, anything else a tag."""
+from tasks.records import Fact
 
 
 class Loader(Protocol):
@@ -148,16 +146,12 @@ class Context:
     """What an extra step is told. The frames lie in the folders of the records: `Dataset.load(folder)`.
 
     Attributes:
-        stage: The stage that it runs before or after.
-        when: before or after.
         records: What the stages so far returned, by stage; see `tasks.records`.
         config: The project's settings.
         project: The project's folder.
         folder: An empty folder; files in it become artifacts of the run.
     """
 
-    stage: Stage
-    when: str
     records: Mapping[str, Any]
     config: Config
     project: Path
@@ -172,7 +166,7 @@ class ExtraStep(Protocol):
     """
 
     def __call__(self, context: Context, **options: Any) -> Mapping[str, Fact]:
-        """Facts about the run, shown in its report and logged to MLflow.
+        """Facts about the run, shown in its report: to MLflow a number is a metric, anything else a tag.
 
         Args:
             context: What is known so far.

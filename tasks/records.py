@@ -329,6 +329,21 @@ class RegisterRecord:
     model: ModelVersion | None
 
 
+Fact = str | int | float | bool
+"""What a step of a project's own may tell of itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtraRecord:
+    """What a step of a project's own told; `folder` holds the files that it wrote."""
+
+    step: Step
+    folder: Path
+    run: str
+    """Its import path."""
+    facts: dict[str, Fact]
+
+
 def to_json(value: Any) -> Any:
     """`value`, a record or a container of records, as plain JSON data."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

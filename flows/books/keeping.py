@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from prefect import Task
 from prefect.runtime import flow_run
 
 from flows import audience, occupation, outcome, past
-from flows.books import decision, entries, provenance
+from flows.books import decision, entries, extras, provenance
 from tasks import store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
-from tasks.records import DecideRecord, ModelVersion, RunRef
+from tasks.records import DecideRecord, ExtraRecord, ModelVersion, RunRef
 from tasks.registry import tracking
 
 R = TypeVar("R")
@@ -40,6 +40,7 @@ class Books:
         self.run = run
         self.began = time.monotonic()
         self.records: dict[str, Any] = {}
+        self.extras: list[ExtraRecord] = []
         self.step = ""
 
     @property
@@ -64,7 +65,8 @@ class Books:
         return (column,) if column else ()
 
     def do(self, step: Task[..., R], *args: Any, **kwargs: Any) -> R:
-        """Runs one step, tells the audience and enters the record."""
+        """Runs one step, tells the audience and enters the record; extra steps before and after it."""
+        self.look("before", step.name)
         name = self.step = step.name
         audience.present().begin(name)
         try:
@@ -77,7 +79,24 @@ class Books:
         audience.present().end(record)
         entries.enter(self.run, name, record)
         self._mark(name, record)
+        self.look("after", name)
         return record
+
+    def look(self, when: Literal["before", "after"], stage: str) -> None:
+        """Runs the project's own steps that belong here."""
+        for asked in extras.asked(self.config, when, stage):
+            from tasks.extra import extra  # noqa: PLC0415
+
+            self.step = asked.name
+            audience.present().begin(asked.name)
+            try:
+                record = extra(asked, self.records, self.config, self.folder, self.work)
+            except BaseException:
+                audience.present().failed(asked.name)
+                raise
+            self.extras.append(record)
+            audience.present().end(record)
+            extras.enter(self.run, record)
 
     def _mark(self, name: str, record: Any) -> None:
         """What this run needs to be known by once a step is done."""
@@ -180,7 +199,8 @@ class Books:
         """Writes the report and the summary of a run that came to its end; returns the summary."""
         path = self.write_report()
         steps = [record for name, record in self.records.items() if name != "decide"]
-        return self._sum_up(outcome.document(self.config, self.decided, *steps) | {"report": str(path)})
+        document = outcome.document(self.config, self.decided, *steps) | {"report": str(path)}
+        return self._sum_up(document | ({"extras": extras.told(self.extras)} if self.extras else {}))
 
     def skip(self) -> dict[str, Any]:
         """Writes the summary of a run that decided against training; returns it."""

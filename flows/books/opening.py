@@ -18,7 +18,7 @@ from flows.occupation import Policy
 from flows.roots import find_root
 from tasks import config as configuration
 from tasks import store
-from tasks.config import Project
+from tasks.config import Project, own
 from tasks.lease import Lease
 from tasks.records import RunRef
 from tasks.registry import tracking, unfinished
@@ -60,6 +60,7 @@ def training(
     loaded = configuration.load(
         place, project, source=path, settings=tuple(settings or ()), retraining=retraining
     )
+    own.require(loaded.config)
     if not retraining:
         device_of(loaded.config)
     who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from flows import outcome, terminal
 from flows.commands.options import DEFAULT, Common
 from tasks import config
+from tasks.config import own
 from tasks.records import to_json
 
 
@@ -32,6 +33,7 @@ def check(
         Setting that replaces the project's own, as dotted.key=value; may be repeated.
     """
     loaded = config.load(common.place, project, source=source, settings=tuple(set_ or ()))
+    own.require(loaded.config)
     out = common.console()
     watcher = terminal.Watcher(out)
     records = _steps(loaded, watcher)

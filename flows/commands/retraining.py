@@ -45,10 +45,11 @@ def retrain(
         While another run of the project goes on: wait for it, cancel it, or refuse this one.
     """
     from tasks import config  # noqa: PLC0415
+    from tasks.config import own  # noqa: PLC0415
 
     root, settings = common.place, list(set_ or ())
     # Fails before anything starts.
-    config.load(root, project, source=source, settings=tuple(settings), retraining=True)
+    own.require(config.load(root, project, source=source, settings=tuple(settings), retraining=True).config)
     words = {
         "project": project,
         "root": str(root),

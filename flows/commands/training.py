@@ -41,9 +41,11 @@ def train(
         While another run of the project goes on: wait for it, cancel it, or refuse this one.
     """
     from tasks import config  # noqa: PLC0415
+    from tasks.config import own  # noqa: PLC0415
 
     root, settings = common.place, list(set_ or ())
-    config.load(root, project, source=source, settings=tuple(settings))  # fails before anything starts
+    # Fails before anything starts.
+    own.require(config.load(root, project, source=source, settings=tuple(settings)).config)
     place = str(source.resolve()) if source else None
     words = {
         "project": project,

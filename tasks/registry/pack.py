@@ -105,7 +105,7 @@ class _Own:
         return tuple(sorted(name for name in self.imports if name.split(".")[0] == "tasks"))
 
     @property
-    def packages(self) -> set[str]:
+    def packages(self) -> frozenset[str]:
         """Top-level names of installed packages that they need."""
         known = packages_distributions() if self.imports else {}
         tops = {name.split(".")[0] for name in self.imports} - set(extension.OURS)
@@ -258,9 +258,7 @@ def write(
             code_paths=[str(path) for path in code],
             signature=signature(manifest, rows),
             input_example=_without_nan(example),
-            pip_requirements=requirements(
-                own_parts(manifest), manifest["network"]["kind"]
-            ),  # inferring them costs 4 s
+            pip_requirements=requirements(manifest["network"], manifest["clean"]),  # inferring costs 4 s
             metadata=dict(metadata),
             mlflow_model=model,
         )

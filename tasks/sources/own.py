@@ -73,7 +73,7 @@ def _called(source: OwnSource, project: Path) -> Dataset:
 
 def _pictures(source: OwnSource, rows: pd.DataFrame, pixels: object) -> Dataset:
     """The pictures with the columns that describe them; those of the loader's own stay beside them."""
-    shape = getattr(pixels, "shape", ())
+    shape: tuple[int, ...] = getattr(pixels, "shape", ())
     colour = len(shape) == 4 and shape[3] == 3
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or not (len(shape) == 3 or colour):
         raise ConfigError(
