@@ -74,7 +74,7 @@ def resolve(name: str, key: str) -> Any:
     return getattr(module, inner)
 
 
-def call(name: str, key: str, *arguments: Any, **options: Any) -> Any:
+def call(name: str, key: str, /, *arguments: Any, **options: Any) -> Any:
     """What the part answers; an error of its own says whose it is.
 
     Raises:
@@ -83,7 +83,7 @@ def call(name: str, key: str, *arguments: Any, **options: Any) -> Any:
     return guarded(resolve(name, key), name, key, *arguments, **options)
 
 
-def guarded(part: Callable[..., Any], name: str, key: str, *arguments: Any, **options: Any) -> Any:
+def guarded(part: Callable[..., Any], name: str, key: str, /, *arguments: Any, **options: Any) -> Any:
     """The same for a part that is at hand already, or for something that it made."""
     try:
         return part(*arguments, **options)
