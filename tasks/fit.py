@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -18,17 +18,18 @@ from prefect import task
 from torch import Tensor, nn
 
 from tasks import store
-from tasks.config import Columns, Encode, Fit, Network, Operation, higher_is_better
+from tasks.config import Columns, Encode, Fit, Network, Operation, Pretrained, higher_is_better
 from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.extension import digests
 from tasks.ladder import metrics
-from tasks.learning import devices, scoring, training
+from tasks.learning import devices, pretrained, scoring, training
 from tasks.learning.augment import shift_images
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
 from tasks.learning.raw import type_name
+from tasks.learning.subwords import SubwordInputs
 from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
 from tasks.learning.words import TextInputs
@@ -39,18 +40,21 @@ from tasks.splitting import parts
 
 
 def fit_encoder(
-    train: Dataset, *, target: str, kind: Kind, columns: Columns, exclude: Sequence[str], encode: Encode
-) -> Encoder:
-    """Everything learned besides the weights, from train rows only.
+    train: Dataset, *, target: str, kind: Kind, columns: Columns, exclude: Sequence[str], encode: Encode,
+    network: Network | None = None,
+) -> Encoder:  # fmt: skip
+    """Everything learned besides the weights, from train rows only; a pretrained network reads its own way.
 
     Raises:
-        ConfigError: No column is left to learn from.
+        ConfigError: No column is left to learn from, or there is no such pretrained model.
         DataRejected: The target can't be scaled as asked.
     """
     goal = train.rows[target]
     answer = Labels.fit(goal) if kind == "classification" else Scale.fit(goal, encode.target)
     if train.pixels is not None:
         return Encoder(ImageInputs.fit(train.pixels), answer)
+    if columns.text is not None and isinstance(network, Pretrained):
+        return Encoder(pretrained.inputs(pretrained.find(network.model), network, columns.text), answer)
     if columns.text is not None:
         return Encoder(TextInputs.fit(train.rows, columns.text, **encode.words.model_dump()), answer)
     numeric, categorical = feature_columns(train.rows, target=target, columns=columns, exclude=exclude)
@@ -149,8 +153,10 @@ def unused_columns(raw: Dataset, *, target: str, columns: Columns, exclude: Sequ
 def cut_warning(train: Dataset, encoder: Encoder) -> tuple[str, ...]:
     """A sentence about texts that are too long to be read to their end."""
     inputs = encoder.inputs
-    if not isinstance(inputs, TextInputs) or not (share := inputs.cut_share(train.rows)):
+    if not isinstance(inputs, TextInputs | SubwordInputs) or not (share := inputs.cut_share(train.rows)):
         return ()
+    if isinstance(inputs, SubwordInputs):
+        return (f"{share:.1%} of the train texts are longer than {inputs.length} subwords (network.length)",)
     return (
         f"{share:.1%} of the train texts are longer than what is read in order, {inputs.length} words of "
         f"{inputs.characters} characters (encode.words.length, encode.words.characters)",
@@ -199,16 +205,19 @@ class _Live:
 
 
 def new_network(network: Network, encoder: Encoder, seed: int) -> nn.Module:
-    """The untrained network, its initial weights drawn from `seed`.
+    """The untrained network, its initial weights drawn from `seed`, or the base model's where it has one.
 
     Raises:
         ConfigError: It can't read such data.
     """
     torch.manual_seed(seed)
     try:
-        return scoring.make_network(network.model_dump(mode="json"), encoder)
+        module: Any = scoring.make_network(network.model_dump(mode="json"), encoder)
+        if isinstance(network, Pretrained):
+            module.load_pretrained(str(pretrained.find(network.model).folder))
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    return cast(nn.Module, module)
 
 
 def refit(
@@ -302,6 +311,7 @@ def fit(
         "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
         "metric": metric, "seed": seed, "device": device,
         "own": digests([network.kind, metric, *(getattr(op, "run", None) for op in clean)]),
+        "base": pretrained.identity(network.model) if isinstance(network, Pretrained) else None,
     }  # fmt: skip
     checkpoint = work / "checkpoints" / store.digest([inputs, store.code_digest()])[:20]
 
@@ -309,10 +319,13 @@ def fit(
         data, part = Dataset.load(cleaned.folder), parts.load(split.folder)
         train, validation = (data.take((part == name).to_numpy()) for name in ("train", "validation"))
         encoder = fit_encoder(
-            train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode
+            train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode, network=network
         )
         precision = devices.resolve_precision(
-            settings.precision, device, convolutional=data.pixels is not None
+            settings.precision,
+            device,
+            convolutional=data.pixels is not None,
+            encoder=isinstance(network, Pretrained),
         )
         make = partial(new_network, network, encoder, seed)
         module, live = make(), _Live(run)

@@ -32,5 +32,6 @@ def check_network(config: Config, cleaned: CleanRecord, split: SplitRecord, excl
         columns=config.columns,
         exclude=exclude,
         encode=config.encode,
+        network=config.network,
     )
     new_network(config.network, encoder, config.seed)

@@ -26,6 +26,7 @@ from tasks.learning.features import (
     numbers_of,
     texts_of,
 )
+from tasks.learning.subwords import SubwordInputs
 from tasks.learning.targets import Labels, Scale
 from tasks.learning.words import TextInputs
 
@@ -114,7 +115,7 @@ class ImageInputs:
 class Encoder:
     """Inputs and target of one model."""
 
-    inputs: TableInputs | ImageInputs | TextInputs
+    inputs: TableInputs | ImageInputs | TextInputs | SubwordInputs
     target: Labels | Scale
 
     def state(self) -> dict[str, Any]:
@@ -138,13 +139,15 @@ class Encoder:
         """The encoder whose `state` this is."""
         inputs, target = state["inputs"], state["target"]
         if "numbers" in inputs:
-            read: TableInputs | ImageInputs | TextInputs = TableInputs(
+            read: TableInputs | ImageInputs | TextInputs | SubwordInputs = TableInputs(
                 tuple(
                     Number(n["name"], n["median"], n["indicator"], tuple(n["knots"]), tuple(n["scores"]))
                     for n in inputs["numbers"]
                 ),
                 tuple(Category(c["name"], tuple(c["levels"])) for c in inputs["categories"]),
             )
+        elif "tokenizer" in inputs:
+            read = SubwordInputs(**inputs)
         elif "vocabulary" in inputs:
             lists = {"vocabulary": tuple(inputs["vocabulary"])}
             read = TextInputs(**{**inputs, **lists, "character_grams": tuple(inputs["character_grams"])})

@@ -28,6 +28,7 @@ from tasks.cleaning import operations
 from tasks.errors import ArtifactTampered, DataRejected, did_you_mean, quoted
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.raw import as_type, marks
+from tasks.learning.subwords import SubwordInputs
 from tasks.learning.targets import Labels, Scale
 from tasks.learning.words import TextInputs
 from tasks.networks import InputSpec, Standardise, build
@@ -75,6 +76,8 @@ def input_spec(encoder: Encoder) -> InputSpec:
         return InputSpec(
             outputs=outputs, vocabulary=encoder.inputs.words, buckets=grams, word_grams=word_grams
         )
+    if isinstance(encoder.inputs, SubwordInputs):
+        return InputSpec(outputs=outputs, architecture=encoder.inputs.architecture)
     height, width = encoder.inputs.shape[:2]
     return InputSpec(outputs=outputs, image=(len(encoder.inputs.mean), height, width))
 

@@ -60,7 +60,10 @@ def _custom(kind: str, spec: InputSpec, options: Mapping[str, Any]) -> nn.Module
         factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"network.kind {kind!r} can't be imported: {error}") from error
-    network = factory(spec, **options)
+    try:
+        network = factory(spec, **options)
+    except Exception as error:
+        raise ValueError(f"network.kind {kind!r} raised {type(error).__name__}: {error}") from error
     if not isinstance(network, nn.Module):
         raise ValueError(f"network.kind {kind!r} returned {type(network).__name__}, not a torch.nn.Module")
     return network

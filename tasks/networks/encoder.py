@@ -95,8 +95,10 @@ class Encoder(nn.Module):
                 trust_remote_code=False,
                 use_safetensors=True,
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise ValueError(f"network.model: the weights in {folder} can't be read: {error}") from error
+        except Exception as error:  # the library promises no kinds
+            raise ValueError(
+                f"network.model: the weights in {folder} can't be read: {_brief(error)}"
+            ) from error
         missing = sorted(name for name in report["missing_keys"] if not name.startswith("pooler."))
         if missing:
             raise ValueError(f"network.model: {folder} lacks {len(missing)} weights, such as {missing[0]}")
@@ -137,11 +139,15 @@ def _untrained(architecture: Mapping[str, Any]) -> Any:
         body = library.AutoModel.from_config(
             config, attn_implementation=ATTENTION, dtype=torch.float32, trust_remote_code=False
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"network.model: {kind!r} can't be built: {error}") from error
+    except Exception as error:  # the library promises no kinds
+        raise ValueError(f"network.model: {kind!r} can't be built: {_brief(error)}") from error
     if config.is_encoder_decoder or body.main_input_name != "input_ids":
         raise ValueError(f"network.model: {kind!r} is no text encoder")
     return _without_pooler(body)
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _without_pooler(body: Any) -> Any:

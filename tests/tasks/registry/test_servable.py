@@ -163,7 +163,7 @@ def test_the_model_brings_what_it_imports_and_no_more() -> None:
         "networks/mlp.py",
         "networks/__init__.py",
     } <= set(found.files)
-    assert {"mlflow", "torch", "pandas", "numpy", "safetensors"} == set(found.packages)
+    assert {"mlflow", "torch", "pandas", "numpy", "safetensors", *pack.ONLY_FOR} == set(found.packages)
     assert not {"config.py", "register.py", "store.py", "training.py"} & set(found.files)
 
 
@@ -172,6 +172,15 @@ def test_requirements_are_exact_and_carry_no_local_label() -> None:
 
     assert all(line.count("==") == 1 and "+" not in line for line in lines)
     assert {line.split("==")[0] for line in lines} == {"mlflow", "torch", "pandas", "numpy", "safetensors"}
+
+
+def test_only_a_pretrained_encoder_asks_for_the_packages_of_the_extra() -> None:
+    assert pack.requirements({"kind": "rnn"}) == pack.requirements()
+    pytest.importorskip("transformers", reason="the extra `text` is not installed: `make text`")
+    names = {
+        line.split("==")[0] for line in set(pack.requirements({"kind": "encoder"})) - set(pack.requirements())
+    }
+    assert names == {"transformers", "tokenizers"}
 
 
 def test_a_users_own_network_travels_with_its_whole_package(
