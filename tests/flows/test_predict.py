@@ -273,7 +273,7 @@ def test_pictures_at_any_depth_and_one_alone(
     done, found = predict(place, folder=seeing)
     assert (done.rows, done.bad) == (9, 1)
     assert found["file"].tolist() == names
-    assert found["error"].dropna().to_dict() == {2: "can't be decoded: is cut short"}
+    assert found["error"].dropna().to_dict() == {2: "can't be decoded: cut short"}
     expected = scoring.load(seeing).predict(pixels).values
     sound = found["error"].isna().to_numpy()
     np.testing.assert_array_equal(found["prediction"][sound], expected[sound])

@@ -74,7 +74,7 @@ def decode(data: bytes, height: int, width: int, mode: str) -> tuple[dict[str, A
             return _decode(data, height, width, _MODES[mode])
     except UnidentifiedImageError:
         raise Refused(
-            f"no picture in one of the formats {', '.join(FORMATS)}" if data else "0 bytes"
+            f"no readable picture in one of the formats {', '.join(FORMATS)}" if data else "0 bytes"
         ) from None
     except Image.DecompressionBombError:
         raise Refused(f"claims more than {2 * MAX_PIXELS:,} pixels; the limit is {MAX_PIXELS:,}") from None
@@ -82,12 +82,12 @@ def decode(data: bytes, height: int, width: int, mode: str) -> tuple[dict[str, A
         raise Refused(f"takes more than {MEMORY:,} bytes of memory") from None
     except (OSError, EOFError) as error:
         cut = isinstance(error, EOFError) or "truncated" in str(error)
-        raise Refused("is cut short" if cut else "is damaged") from None
+        raise Refused("cut short" if cut else "damaged") from None
     except Exception as error:
         # Decoders stumble over nonsense in a dozen ways: SyntaxError, struct.error, IndexError ...
         if isinstance(error, Refused):
             raise
-        raise Refused(f"is damaged ({type(error).__name__})") from None
+        raise Refused(f"damaged ({type(error).__name__})") from None
 
 
 def _decode(data: bytes, height: int, width: int, mode: str) -> tuple[dict[str, Any], bytes]:
@@ -155,7 +155,7 @@ def read(path: bytes | os.PathLike[str]) -> bytes:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             known = os.fstat(file.fileno())
             if not stat.S_ISREG(known.st_mode):
-                raise Refused("is no regular file")
+                raise Refused("no regular file")
             if known.st_size > MAX_BYTES:
                 raise Refused(f"holds {known.st_size:,} bytes; the limit is {MAX_BYTES:,}")
             return file.read(MAX_BYTES + 1)
