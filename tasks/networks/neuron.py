@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,9 @@ class Neuron(nn.Module):
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
         inputs = spec.numbers if spec.image is None else spec.image[0] * spec.image[1] * spec.image[2]
-        self.sum = nn.Linear(inputs, spec.outputs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # without numbers there are no weights to draw
+            self.sum = nn.Linear(inputs, spec.outputs)
         self.levels = nn.Embedding(max(sum(spec.levels), 1), spec.outputs)
         nn.init.zeros_(self.levels.weight)
         starts = torch.tensor([0, *spec.levels[:-1]], dtype=torch.int64).cumsum(0)[: len(spec.levels)]

@@ -44,6 +44,7 @@ class NaiveBayes(nn.Module):
         self.register_buffer("spread", torch.ones(()))
         self.register_buffer("sharpness", torch.ones(()))
 
+    @torch.no_grad()
     def prime(self, ngrams: Tensor, targets: Tensor) -> None:
         """Counts the n-grams (n, K) of rows of classes (n,)."""
         targets = targets.cpu()
@@ -107,6 +108,7 @@ class ScaledLinear(nn.Module):
         self.weight = nn.Parameter(torch.zeros(spec.buckets, spec.outputs))
         self.bias = nn.Parameter(torch.zeros(spec.outputs))
 
+    @torch.no_grad()
     def prime(self, ngrams: Tensor, targets: Tensor) -> None:
         """Sets the scales from n-grams (n, K) and classes, or numbers, (n,)."""
         targets = targets.cpu()

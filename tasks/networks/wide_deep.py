@@ -14,6 +14,9 @@ MEMORY = 0.05
 """Share of a batch in the running size of a member's scores."""
 DECAY = 0.005
 """Weight decay of the linear member, as a multiple of the other's: its rate is a thousandfold."""
+NUMBER = 0.1
+"""Learning rate of the linear member for a number: squared error is steeper than cross-entropy, and ever
+more so, and with the full rate it diverges."""
 BIAS = 1 / 30
 """Learning rate of its bias, as a multiple of its weights', which see much smaller inputs."""
 
@@ -85,7 +88,7 @@ class WideDeep(nn.Module):
         """Gradient steps with momentum for the linear member, AdamW for the recurrent one."""
         linear = self.members["linear"]
         # The loss is the mean over members.
-        scale = self.rate * (1 + ("recurrent" in self.members))
+        scale = self.rate * (1 + ("recurrent" in self.members)) * (1.0 if self.classes else NUMBER)
         groups = [
             {"params": [linear.weight], "weight_decay": weight_decay * DECAY, "scale": scale},
             {"params": [linear.bias], "scale": scale * BIAS},
