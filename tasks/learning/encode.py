@@ -147,7 +147,7 @@ class Encoder:
                 tuple(Category(c["name"], tuple(c["levels"])) for c in inputs["categories"]),
             )
         elif "tokenizer" in inputs:
-            read = SubwordInputs(**inputs)
+            read = SubwordInputs.restored(inputs)
         elif "vocabulary" in inputs:
             lists = {"vocabulary": tuple(inputs["vocabulary"])}
             read = TextInputs(**{**inputs, **lists, "character_grams": tuple(inputs["character_grams"])})

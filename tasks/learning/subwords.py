@@ -40,6 +40,18 @@ class SubwordInputs:
     length: int
     base: dict[str, str]
 
+    @staticmethod
+    def restored(state: dict[str, Any]) -> SubwordInputs:
+        """What a model kept.
+
+        Raises:
+            ConfigError: The package tokenizers is not there.
+            ValueError: The tokenizer is none.
+        """
+        inputs = SubwordInputs(**state)
+        opened(inputs.tokenizer)
+        return inputs
+
     def encode(self, rows: pd.DataFrame) -> tuple[np.ndarray, ...]:
         """Rows to subwords (n, length) int32."""
         subwords = np.zeros((len(rows), self.length), dtype=np.int32)
