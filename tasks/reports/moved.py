@@ -15,22 +15,35 @@ import pandas as pd
 from tasks import wording
 from tasks.learning.ngrams import Letters
 from tasks.learning.scoring import Scorer
+from tasks.predictions import Predictions
 
 TRIED = 60
 """Words of a text that are left out in turn; the rest of a longer one is not shown."""
 NAMED = 3
-"""Words that are named with what they did."""
+"""Words that are named with what the answer is without them."""
 STRONGEST = 55
 """Percent of the colour behind the word with the largest effect."""
-FAINT = 0.05
-"""An effect below this share of the text's largest is not coloured."""
+FAINT, PALE = 0.05, 0.2
+"""An effect below this share of the largest has no colour; log-odds of that many are called large."""
+LEAST = 1e-300
+"""A probability that is as good as none, so that every one has a logarithm."""
+
+
+def log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """Of each class against all others together, (n, classes); what is all but certain still differs."""
+    others = 1 - probabilities
+    rows, first = np.arange(len(probabilities)), probabilities.argmax(axis=1)
+    rest = probabilities.copy()
+    rest[rows, first] = 0
+    others[rows, first] = rest.sum(axis=1)  # exact where 1 - probability is not
+    return np.asarray(np.log(np.maximum(probabilities, LEAST)) - np.log(np.maximum(others, LEAST)))
 
 
 def marked(scorer: Scorer, texts: Sequence[str]) -> list[dict[str, Any]]:
     """Texts in pieces, with the colour of each, and in words what moved the answer most.
 
-    A word's effect is what the answer loses without it: in the probability of the class that was answered,
-    or in the number that was, in its own units.
+    A word's effect is what the answer loses without it: in the log-odds of the class that was answered, or
+    in the number that was, in its own units.
 
     Args:
         scorer: A model whose only raw column is the text.
@@ -45,9 +58,14 @@ def marked(scorer: Scorer, texts: Sequence[str]) -> list[dict[str, Any]]:
     asked = []
     for text, found in zip(flat, spans, strict=True):
         asked += [text, *(f"{text[:start]} {text[end:]}" for start, end in found)]
-    effects = _effects(scorer, asked, [len(found) for found in spans])
-    places = None if scorer.manifest["classes"] is None else 2
-    return [_shown(*each, places) for each in zip(flat, spans, effects, strict=True)]
+    column = scorer.manifest["columns"][0]["name"]
+    answers, _ = scorer.predict_each(pd.DataFrame({column: asked}))
+    shown, at = [], 0
+    for text, found in zip(flat, spans, strict=True):
+        own = answers.take(np.arange(at, at + 1 + len(found)))
+        shown.append(_shown(text, found, *_without(own)))
+        at += 1 + len(found)
+    return shown
 
 
 def _flat(text: str) -> str:
@@ -63,26 +81,24 @@ def _spans(text: str) -> list[tuple[int, int]]:
     return [(start, end) for start, end, is_word in spans if is_word][:TRIED]
 
 
-def _effects(scorer: Scorer, asked: list[str], sizes: list[int]) -> list[np.ndarray]:
-    """For each text what its answer loses without each word; `asked` are the texts, each before its own."""
-    column = scorer.manifest["columns"][0]["name"]
-    answers, _ = scorer.predict_each(pd.DataFrame({column: asked}))
-    effects, at = [], 0
-    for size in sizes:
-        if answers.probabilities is None:
-            said = answers.values[at : at + size + 1]
-        else:
-            said = answers.probabilities[at : at + size + 1, answers.probabilities[at].argmax()]
-        effects.append(said[0] - said[1:])
-        at += size + 1
-    return effects
+def _without(answers: Predictions) -> tuple[np.ndarray, list[str], float]:
+    """Of the answers to a text and to it without each word (1 + words).
+
+    Returns:
+        The words' effects (words,), the answer without each in words, and an effect that is large.
+    """
+    if answers.probabilities is None:
+        values = np.asarray(answers.values, dtype=np.float64)
+        return values[0] - values[1:], [wording.number(float(value)) for value in values[1:]], 0.0
+    said = int(answers.probabilities[0].argmax())
+    odds = log_odds(answers.probabilities)[:, said]
+    return odds[0] - odds[1:], [wording.share(p, 1) for p in answers.probabilities[1:, said].tolist()], PALE
 
 
 def _shown(
-    text: str, spans: list[tuple[int, int]], effects: np.ndarray, places: int | None
+    text: str, spans: list[tuple[int, int]], effects: np.ndarray, without: list[str], large: float
 ) -> dict[str, Any]:
-    least = 0.0 if places is None else 0.5 * 10**-places
-    largest = float(np.abs(effects).max(initial=2 * least))  # tiny effects stay pale
+    largest = float(np.abs(effects).max(initial=large))
     pieces, at = [], 0
     for (start, end), effect in zip(spans, effects.tolist(), strict=True):
         share = effect / largest if largest else 0.0
@@ -90,7 +106,6 @@ def _shown(
         pieces += [(text[at:start], "", 0), (text[start:end], what, round(STRONGEST * abs(share)))]
         at = end
     pieces.append((text[at:] if len(spans) < TRIED else " …", "", 0))
-    best = np.argsort(-np.abs(effects), kind="stable")[:NAMED]
-    moved = [(text[slice(*spans[i])], float(effects[i])) for i in best if abs(effects[i]) > least]
-    named = [f"{word} {wording.signed(effect, places)}" for word, effect in moved]
+    best = [i for i in np.argsort(-np.abs(effects), kind="stable")[:NAMED] if abs(effects[i]) > FAINT * large]
+    named = [f"without {text[slice(*spans[i])]} {without[i]}" for i in best]
     return {"pieces": [piece for piece in pieces if piece[0]], "words": ", ".join(named)}

@@ -24,6 +24,7 @@ from tasks.learning import ngrams
 from tasks.learning.scoring import Scorer
 from tasks.reports import plots
 from tasks.reports.exhibits import inline
+from tasks.reports.moved import log_odds
 
 FEWEST, MOST = 5, 1500
 """Words that are asked: those of at least so many train texts, and the most frequent of them."""
@@ -43,8 +44,8 @@ class Words:
         names: The n words, the most frequent first.
         texts: (n,) in how many of `looked` texts each stands.
         looked: Number of texts.
-        leans: (n, sides) how far the answer lies on each side of the usual one: the probability of a class
-            beyond its median over all words, or the number above and below the median, in its own units.
+        leans: (n, sides) how far the answer lies on each side of the usual one: the log-odds of a class
+            beyond their median over all words, or the number above and below the median, in its own units.
         sides: What the sides are: classes, or "higher" and "lower".
     """
 
@@ -101,7 +102,8 @@ def ask(scorer: Scorer, texts: Sequence[str]) -> Words | None:
         leans, sides = np.column_stack([beyond, -beyond]), ("higher", "lower")
     else:
         assert answers.classes is not None
-        leans = answers.probabilities - np.median(answers.probabilities, axis=0)
+        odds = log_odds(answers.probabilities)
+        leans = odds - np.median(odds, axis=0)
         sides = tuple(str(name) for name in answers.classes)
     return Words(names, np.array(texts_of_word), looked, leans, sides)
 

@@ -370,6 +370,63 @@ def test_feature_values_stay_in_unless_allowed(finished, tmp_path):
     assert html.count("hidden-value") == 12
 
 
+@pytest.fixture
+def text_page(bundles, reviews, tmp_path):
+    """The page of a run of made reviews, whose last quarter is the test part; `show` quotes them."""
+
+    def made(kind, *, show=True):
+        rows = reviews.films()
+        part = pd.Series("train", index=rows.index, name="part")
+        part.iloc[180:] = "test"
+        test = rows.iloc[180:]
+        said = test["label"].where(test.index % 7 > 0, "good")
+        frame = pd.DataFrame({"truth": test["label"], "candidate": said, "candidate_confidence": 0.75})
+        frame["candidate_loss"] = (frame["truth"] != said) + test.index / 1e6
+
+        def edit(known):
+            part.to_frame().to_parquet(tmp_path / "parts.parquet")
+            (known["cleaned"].folder / "pixels.npy").unlink()
+            Dataset(rows.assign(text_tokens=4, film="hidden-value")).save(known["cleaned"].folder)
+            frame.to_parquet(known["evaluated"].folder / "predictions.parquet")
+            return changed(known, "fitted", folder=bundles[kind])
+
+        changes = {
+            "columns": {"text": "review"},
+            "network": {"kind": kind},
+            "validate": {"show_values": show},
+        }
+        return Page(written(tmp_path, edit=edit, changes=changes))
+
+    return made
+
+
+def test_a_page_of_texts_shows_words_and_marked_texts(text_page, reviews):
+    page = text_page("rnn")
+    assert {"learned", "worst", "confusion"} <= set(page.ids)
+    assert "each in at least 5 of 180 train texts" in page.text
+    assert "Words that it takes for alike" in page.text
+    assert page.tags.count("mark") > 10
+    assert "truth poor , said good" in page.text
+    assert "without " in page.text
+    assert "hidden-value" not in page.text
+    assert page.open == []
+    assert page.tables == page.captions
+
+
+def test_a_page_quotes_no_text_unless_values_may_be_shown(text_page, reviews):
+    page = text_page("rnn", show=False)
+    assert "learned" in page.ids
+    assert "mark" not in page.tags
+    assert "Texts are not shown" in page.text
+    assert not any(text in page.text for text in reviews.films()["review"])
+
+
+def test_a_page_of_a_wide_network_has_words_and_no_map(text_page):
+    page = text_page("wide")
+    assert "Words that tell most" in page.text
+    assert "Words that it takes for alike" not in page.text
+
+
 def test_outputs_that_are_gone_leave_their_part_out(tmp_path):
     gone = tmp_path / "gone"
     steps = ("cleaned", "fitted", "evaluated")
