@@ -58,7 +58,7 @@ class Scale:
                 f"encode.target is 'log', but the smallest train target is {values.min():g}",
                 fix="use encode.target: none",
             )
-        log = how == "log" or (how == "auto" and values.min() > 0 and skewness(values) > 1)
+        log = how == "log" or (how == "auto" and bool(values.min() > 0) and skewness(values) > 1)
         seen = np.log(values) if log else values
         return Scale(
             log, float(seen.mean()), float(seen.std()) or 1.0, float(values.min()), float(values.max())

@@ -167,3 +167,8 @@ def test_skewness_of_a_constant_is_zero() -> None:
 def test_number_extrapolates_only_where_it_is_a_line() -> None:
     line = Number("x", 0.0, False, (0.0, 2.0), (0.0, 1.0))
     assert line.encode(np.array([6.0]))[0] == 3.0
+
+
+def test_a_target_with_negative_values_keeps_its_state_as_plain_data() -> None:
+    encoder = Encoder(TableInputs((), ()), Scale.fit(pd.Series([-1.0, 2.0, 3.0]), "auto"))
+    assert encoder.state()["target"]["log"] is False
