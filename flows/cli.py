@@ -27,9 +27,11 @@ from tasks.errors import ModelyardError, ResourceLimit, Unavailable
 COMMANDS = {
     "train": ("training:train", "Train, judge and register a project's model."),
     "retrain": ("retraining:retrain", "Train again if there is a reason to; say why not otherwise."),
+    "new": ("creating:new", "Make a project from your data: a table, pictures or texts."),
     "projects": ("looking:projects", "List the projects and their champions."),
     "check": ("checking:check", "Check a project's configuration and data; trains nothing."),
     "show": ("looking:show", "Show a run, or one step of it."),
+    "step": ("stepping:step", "Run one step again on a former run's inputs, untracked."),
     "compare": ("looking:compare", "Compare a project's recent runs and versions."),
     "evaluate": ("evaluating:evaluate", "Score a version on new labelled data; changes nothing."),
     "predict": ("predicting:predict", "Predict a file's rows with a project's champion."),

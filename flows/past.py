@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks import config
+from tasks import config, store
 from tasks.errors import ConfigError, did_you_mean, quoted
-from tasks.records import Training
+from tasks.records import CleanRecord, EvaluateRecord, FitRecord, SplitRecord, Training, ValidateRecord
 from tasks.registry import backend, tracking
 
 FINGERPRINT, SETTINGS, CODE = "modelyard.fingerprint", "modelyard.settings", "modelyard.code"
@@ -18,6 +18,15 @@ SEEN, FRESH, INPUTS = "modelyard.seen_champion", "modelyard.fresh", "modelyard.i
 """Tags of a training by which a later decision knows what it was made of and held against."""
 
 OUTCOME = "modelyard.outcome"
+
+STEPS: dict[str, type[Any]] = {
+    "validate": ValidateRecord,
+    "clean": CleanRecord,
+    "split": SplitRecord,
+    "fit": FitRecord,
+    "evaluate": EvaluateRecord,
+}
+"""Steps that leave files, in order, and what each returns."""
 
 SEARCHED = 1000
 """Latest runs of each project among which a prefix is looked for."""
@@ -60,6 +69,34 @@ def read(uri: str, run_id: str, name: str) -> Any:
             return None
         path = Path(client.download_artifacts(run_id, name, folder))
         return json.loads(path.read_text(encoding="utf-8"))
+
+
+def text(uri: str, run_id: str, name: str) -> str:
+    """A file that a run stored, as text. Raises ConfigError where it stored none."""
+    client = backend.client(uri)
+    with backend.reaching(uri), tempfile.TemporaryDirectory() as folder:
+        if name not in [entry.path for entry in client.list_artifacts(run_id)]:
+            raise ConfigError(f"run {run_id[:8]} has no {name}", fix="name another run")
+        return Path(client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
+
+
+def before(uri: str, run_id: str, step: str) -> dict[str, Any]:
+    """What the steps before `step` returned in a run, their files verified.
+
+    Raises:
+        ConfigError: The run did not come so far, or its files are gone.
+    """
+    found: dict[str, Any] = {}
+    for name, kind in STEPS.items():
+        if name == step:
+            break
+        stored = read(uri, run_id, f"{name}/record.json")
+        known = store.recall(Path(stored["folder"]), kind) if stored else None
+        if known is None:
+            why = f"gone, since {store.KEPT} are kept" if stored else "not there: it did not come so far"
+            raise ConfigError(f"run {run_id[:8]}: the output of {name} is {why}", fix="name another run")
+        found[name] = known
+    return found
 
 
 def last_training(uri: str, project: str) -> Training | None:

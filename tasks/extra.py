@@ -45,8 +45,13 @@ def extra(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     context = Context(records=dict(records), config=config, project=project, folder=folder)
+    whole = _whole(records)
     told = extension.call(asked.run, f"steps: {asked.name}", context, **asked.options)
-    _untouched(asked, records)
+    if torn := whole - _whole(records):
+        raise ArtifactTampered(
+            f"steps: {quoted(asked.run)} changed what {sorted(torn)[0]} had left",
+            fix="what is changed outside the model is not changed where it predicts: clean it",
+        )
     seconds = round(time.perf_counter() - began, 3)
     return ExtraRecord(
         step=Step(name=asked.name, seconds=seconds, why="every run calls it anew"),
@@ -72,12 +77,9 @@ def _facts(asked: Extra, told: Any) -> dict[str, Fact]:
     return facts
 
 
-def _untouched(asked: Extra, records: Mapping[str, Any]) -> None:
-    for stage, record in records.items():
-        folder = getattr(record, "folder", None)
-        if folder is not None and store.recall(folder, type(record)) is None:
-            raise ArtifactTampered(
-                f"steps: {quoted(asked.run)} changed what {stage} had left in {folder}",
-                fix="what is changed outside the model is not changed where it predicts: "
-                "use a cleaning operation",
-            )
+def _whole(records: Mapping[str, Any]) -> set[str]:
+    """Stages whose files are those that their records speak for."""
+    folders = {stage: getattr(record, "folder", None) for stage, record in records.items()}
+    return {
+        stage for stage, folder in folders.items() if folder and store.recall(folder, type(records[stage]))
+    }

@@ -8,9 +8,9 @@ against one is over within seconds.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -65,41 +65,44 @@ class Books:
         return (column,) if column else ()
 
     def do(self, step: Task[..., R], *args: Any, **kwargs: Any) -> R:
-        """Runs one step, tells the audience and enters the record; extra steps before and after it."""
+        """Runs one step, tells the audience and enters the record; the project's own steps around it."""
         self.look("before", step.name)
-        name = self.step = step.name
-        audience.present().begin(name)
-        try:
-            with _training(self) if name == "fit" else nullcontext():
-                record: R = step(*args, **kwargs)
-        except BaseException:
-            audience.present().failed(name)
-            raise
-        self.records[name] = record
-        audience.present().end(record)
-        entries.enter(self.run, name, record)
-        self._mark(name, record)
-        self.look("after", name)
+        record = self._watched(step.name, partial(self.call, step, *args, **kwargs))
+        self.records[step.name] = record
+        self.enter(step.name, record)
+        self.look("after", step.name)
         return record
+
+    def call(self, step: Task[..., R], *args: Any, **kwargs: Any) -> R:
+        """Runs a step as a task of the flow."""
+        with training_here(self) if step.name == "fit" else nullcontext():
+            record: R = step(*args, **kwargs)
+            return record
 
     def look(self, when: Literal["before", "after"], stage: str) -> None:
         """Runs the project's own steps that belong here."""
         for asked in extras.asked(self.config, when, stage):
             from tasks.extra import extra  # noqa: PLC0415
 
-            self.step = asked.name
-            audience.present().begin(asked.name)
-            try:
-                record = extra(asked, self.records, self.config, self.folder, self.work)
-            except BaseException:
-                audience.present().failed(asked.name)
-                raise
-            self.extras.append(record)
-            audience.present().end(record)
-            extras.enter(self.run, record)
+            told = partial(extra, asked, self.records, self.config, self.folder, self.work)
+            self.extras.append(self._watched(asked.name, told))
+            extras.enter(self.run, self.extras[-1])
 
-    def _mark(self, name: str, record: Any) -> None:
-        """What this run needs to be known by once a step is done."""
+    def _watched(self, name: str, run: Callable[[], R]) -> R:
+        """Runs something while the audience looks on."""
+        self.step = name
+        audience.present().begin(name)
+        try:
+            record = run()
+        except BaseException:
+            audience.present().failed(name)
+            raise
+        audience.present().end(record)
+        return record
+
+    def enter(self, name: str, record: Any) -> None:
+        """What a step leaves in the run, and what the run needs to be known by once it is done."""
+        entries.enter(self.run, name, record)
         if name == "decide":
             tracking.set_tags(self.run, decision.answer(record))
         if name == "validate":
@@ -247,7 +250,7 @@ def device_of(config: Config) -> str:
 
 
 @contextmanager
-def _training(books: Books) -> Iterator[None]:
+def training_here(books: Books) -> Iterator[None]:
     """Holds the GPU, where there is one, and lets the audience hear of each epoch."""
     from tasks.learning import training as loop  # noqa: PLC0415
 

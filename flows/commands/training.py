@@ -7,11 +7,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from rich.console import Console
+from rich.markup import escape
 
-from flows import terminal
+from flows import outcome, terminal
 from flows.commands.options import DEFAULT, Common
+from tasks.config import Project
+from tasks.records import to_json
 
 REJECTED = 4
 
@@ -23,6 +26,8 @@ def train(
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
     fail_on_reject: Annotated[bool, Parameter(negative="")] = False,
     if_running: Literal["wait", "cancel", "refuse"] = "refuse",
+    fast_dev_run: Annotated[bool, Parameter(negative="")] = False,
+    overfit_batches: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1000))] = None,
     common: Common = DEFAULT,
 ) -> int:
     """Train, judge and register a project's model.
@@ -39,13 +44,20 @@ def train(
         Exit with 4 when the gate rejects the candidate.
     if_running
         While another run of the project goes on: wait for it, cancel it, or refuse this one.
+    fast_dev_run
+        Take two batches through every step but the last, in seconds; records and registers nothing.
+    overfit_batches
+        Learn this many batches by heart and say whether that worked; records and registers nothing.
     """
     from tasks import config  # noqa: PLC0415
     from tasks.config import own  # noqa: PLC0415
 
     root, settings = common.place, list(set_ or ())
     # Fails before anything starts.
-    own.require(config.load(root, project, source=source, settings=tuple(settings)).config)
+    loaded = config.load(root, project, source=source, settings=tuple(settings))
+    own.require(loaded.config)
+    if fast_dev_run or overfit_batches:
+        return _try(common, loaded, overfit_batches)
     place = str(source.resolve()) if source else None
     words = {
         "project": project,
@@ -55,6 +67,31 @@ def train(
         "if_running": if_running,
     }
     return tell(common, run_here(common, "train", words), fail_on_reject=fail_on_reject)
+
+
+def _try(common: Common, project: Project, overfit_batches: int | None) -> int:
+    """Answers whether data and model are wired right; 1 where they are not."""
+    from flows.audience import watching  # noqa: PLC0415
+    from flows.books import trying  # noqa: PLC0415
+
+    out, name, began = common.console(), project.config.name, time.monotonic()
+    document: dict[str, Any] = {"project": name}
+    with watching(terminal.Watcher(out)):
+        if overfit_batches:
+            found = trying.overfit(project, common.place, overfit_batches)
+            document |= {
+                "overfit_batches": overfit_batches,
+                "learned": found.learned,
+                "figures": to_json(found),
+            }
+            sentence = f"{name}: {found.sentence}"
+        else:
+            records = trying.fast_run(project, common.place).records
+            document |= {"fast_dev_run": True, "learned": True, "steps": to_json(list(records.values()))}
+            sentence = f"{name} runs from end to end; its figures mean nothing, and nothing was registered"
+    out.print(escape(sentence), soft_wrap=True)
+    common.answer(outcome.finite(document | {"seconds": round(time.monotonic() - began, 3)}))
+    return 0 if document["learned"] else 1
 
 
 def run_here(common: Common, flow: str, words: dict[str, Any]) -> dict[str, Any]:

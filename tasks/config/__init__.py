@@ -59,7 +59,7 @@ from tasks.config.learning import (
     WideDeep,
     Words,
 )
-from tasks.config.project import MAX_YAML_BYTES, Project, as_yaml, load, names, source_at
+from tasks.config.project import MAX_YAML_BYTES, Project, as_yaml, load, names, restored, source_at
 from tasks.config.retraining import Retrain
 from tasks.config.schema import Config
 from tasks.config.settings import Settings, root_settings
@@ -123,6 +123,7 @@ __all__ = [
     "higher_is_better",
     "load",
     "names",
+    "restored",
     "root_settings",
     "source_at",
 ]

@@ -92,6 +92,27 @@ def _placed(config: Config, folder: Path) -> Config:
     return config.model_copy(update={"network": network.model_copy(update={"model": place})})
 
 
+def restored(root: Path, text: str, place: str, settings: tuple[str, ...] = ()) -> Project:
+    """The project of a former run, from what `as_yaml` had written of it.
+
+    Args:
+        root: Folder that holds `data/`.
+        text: The settings.
+        place: Where they come from, for messages.
+        settings: Assignments `dotted.key=value`.
+
+    Raises:
+        ConfigError: They break the schema as it is now.
+    """
+    extension.look_in(root)
+    tree = parse(text, place)
+    assert isinstance(tree, dict)
+    for setting in settings:
+        _assign(tree, setting)
+    config = validated(tree, Path(place))
+    return Project(config=config, folder=root / "data" / config.name)
+
+
 def _inside(folder: Path, relative: str) -> None:
     if not (folder / relative).resolve().is_relative_to(folder.resolve()):
         raise UnsafeInput(
