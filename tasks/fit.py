@@ -353,6 +353,7 @@ def fit(
             stopped=trained.stopped,
             history=trained.history,
             taken_up=trained.taken_up,
+            base=pretrained.about(encoder.inputs, module),
             warnings=(
                 *cut_warning(train, encoder),
                 *gap_warning(trained.history, trained.best_epoch),

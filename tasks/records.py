@@ -137,6 +137,9 @@ class FitRecord:
     taken_up: int = 0
     """Epochs that a run before this one had trained when it was stopped or died."""
     warnings: tuple[str, ...] = ()
+    base: dict[str, str] = field(default_factory=dict)
+    """The pretrained model that training began with: name, licence, sha256, and `frozen`, the number of its
+    parameters that stayed as they were. Empty for none."""
 
 
 @dataclass(frozen=True, kw_only=True)

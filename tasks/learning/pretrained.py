@@ -13,6 +13,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution,
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from tasks import store
 from tasks.config import Pretrained
 from tasks.errors import ConfigError, DataFormatError, Unavailable, UnsafeInput, quoted
@@ -105,6 +107,19 @@ def inputs(base: Base, settings: Pretrained, column: str) -> SubwordInputs:
     _belong_together(base, architecture, tokenizer)
     about = {"name": base.name, "licence": base.licence, "sha256": base.sha256}
     return SubwordInputs(column, tokenizer, architecture, settings.length, about)
+
+
+def about(read: object, network: nn.Module) -> dict[str, str]:
+    """Name, licence and digest of a network's base model, and how many parameters stay; empty for none.
+
+    Args:
+        read: The inputs of its encoder.
+        network: The network.
+    """
+    if not isinstance(read, SubwordInputs):
+        return {}
+    frozen = sum(p.numel() for p in network.parameters() if not p.requires_grad)
+    return {**read.base, "frozen": f"{frozen:,}"}
 
 
 def _belong_together(base: Base, architecture: dict[str, Any], tokenizer: str) -> None:

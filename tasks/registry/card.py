@@ -88,7 +88,18 @@ def _what(facts: Facts) -> str:
         f"A PyTorch network (`{kind}`, {fitted.parameters:,} parameters) that reads {_reads(manifest)} and "
         f"answers {answers}. Cleaning and encoding are inside. Trained for {fitted.train_seconds:.0f} s on "
         f"{fitted.device} in {fitted.precision}; the weights are those of epoch {fitted.best_epoch} of "
-        f"{len(fitted.history)}."
+        f"{len(fitted.history)}.{_began(fitted.base)}"
+    )
+
+
+def _began(base: Mapping[str, str]) -> str:
+    """A sentence about the pretrained model that training began with, if it did."""
+    if not base:
+        return ""
+    return (
+        f" Training began with the pretrained model `{_cell(base['name'])}` (licence: {_cell(base['licence'])}, "
+        f"sha256 `{base['sha256'][:16]}`); {base['frozen']} of its parameters stayed as they were. What it had "
+        "read before is not known here, and may hold rows like those that this model was judged on."
     )
 
 

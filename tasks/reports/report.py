@@ -200,6 +200,8 @@ def _facts(run: _Run) -> list[tuple[str, str, str]]:
             ("device", fitted.device, fitted.precision),
             ("parameters", f"{fitted.parameters:,}", f"network {run.config.network.kind}"),
         ]
+        if fitted.base:
+            facts.append(("began with", fitted.base["name"], f"licence {fitted.base['licence']}"))
         files = [path for path in fitted.folder.glob("*") if path.name not in ("inputs.json", "record.json")]
         if files:
             total = wording.size(sum(path.stat().st_size for path in files))

@@ -60,6 +60,7 @@ def test_it_learns_and_answers_without_the_base_model(base_model: Path, tmp_path
     made = fitted(tmp_path, Pretrained(model=str(base_model), length=8))
     assert made.history[-1].train_loss < 0.5 < made.history[0].train_loss
     assert made.history[made.best_epoch - 1].validation_metric > 0.9
+    assert (made.base["name"], made.base["licence"], made.base["frozen"]) == ("tiny", "apache-2.0", "160")
     shutil.rmtree(base_model)
 
     scorer = scoring.load(made.folder)

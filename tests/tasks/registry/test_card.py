@@ -145,3 +145,10 @@ def test_a_short_card_is_left_alone_and_a_long_one_ends_at_a_section(facts: card
     assert short.rstrip().endswith("among the artifacts of the run.*")
     kept = short[: short.index("\n\n*The whole card")]
     assert text.startswith(kept + "\n\n## ")
+
+
+def test_a_pretrained_beginning_is_told_with_its_licence(facts: card.Facts) -> None:
+    assert "pretrained" not in card.render(facts)
+    base = {"name": "tiny|1", "licence": "mit", "sha256": "0123456789abcdefXXX", "frozen": "160"}
+    text = card.render(dataclasses.replace(facts, fitted=dataclasses.replace(facts.fitted, base=base)))
+    assert "`tiny\\|1` (licence: mit, sha256 `0123456789abcdef`); 160 of its parameters stayed" in text
