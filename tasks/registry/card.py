@@ -97,8 +97,8 @@ def _began(base: Mapping[str, str]) -> str:
     if not base:
         return ""
     return (
-        f" Training began with the pretrained model `{_cell(base['name'])}` (licence: {_cell(base['licence'])},"
-        f" sha256 `{base['sha256'][:16]}`); {base['frozen']} of its parameters stayed as they were. What it "
+        f" Training began with the pretrained model `{_cell(base['name'])}` (licence {_cell(base['licence'])}, "
+        f"sha256 `{base['sha256'][:16]}`); {base['frozen']} of its parameters stayed as they were. What it "
         "had read before is not known here, and may hold rows like those that this model was judged on."
     )
 

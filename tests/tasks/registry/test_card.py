@@ -151,4 +151,4 @@ def test_a_pretrained_beginning_is_told_with_its_licence(facts: card.Facts) -> N
     assert "pretrained" not in card.render(facts)
     base = {"name": "tiny|1", "licence": "mit", "sha256": "0123456789abcdefXXX", "frozen": "160"}
     text = card.render(dataclasses.replace(facts, fitted=dataclasses.replace(facts.fitted, base=base)))
-    assert "`tiny\\|1` (licence: mit, sha256 `0123456789abcdef`); 160 of its parameters stayed" in text
+    assert "`tiny\\|1` (licence mit, sha256 `0123456789abcdef`); 160 of its parameters stayed" in text
