@@ -33,7 +33,8 @@ def predict(
     project
         Folder name below data/.
     source
-        A table (CSV, TSV, Parquet), a folder of tables, or a folder of IDX files.
+        A table (CSV, TSV, Parquet), a folder of tables or of IDX files, a picture, or a folder of pictures
+        at any depth.
     output
         Where the answers go: a name that ends in .csv or .parquet.
     model_version

@@ -51,7 +51,8 @@ def load(
     Args:
         root: Folder that holds `data/`.
         name: Folder name below `data/`.
-        source: Data that replaces the project's own: a table, a folder of Parquet or of IDX files.
+        source: Data that replaces the project's own: a table, a folder of Parquet or of IDX files, or of
+            class folders with pictures.
         settings: Assignments `dotted.key=value`; values are read as YAML.
         retraining: Whether `retrain.source` replaces the project's own, unless `source` does.
 

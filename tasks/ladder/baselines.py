@@ -30,7 +30,7 @@ from tasks.config import Columns, Encode, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, ModelyardError, did_you_mean, quoted
 from tasks.ladder import texts
-from tasks.ladder.features import codes, flat, frame, nothing, stratified, truth_of, wide
+from tasks.ladder.features import codes, flat, frame, nothing, stratified, thinned, truth_of, wide
 from tasks.learning.features import feature_columns
 from tasks.learning.targets import Scale
 from tasks.predictions import Predictions
@@ -121,7 +121,8 @@ def answer(name: str, train: Dataset, test: Dataset, problem: Problem) -> Answer
         whose = "it" if extension.is_own(name) else "scikit-learn"
         reason = str(error) if known else f"{whose} raised {type(error).__name__}"
         return Answer(None, time.perf_counter() - began, error=reason)
-    return Answer(predictions, time.perf_counter() - began, note=fitted.note)
+    note = "; ".join(filter(None, (fitted.note, thinned(train) if fitted.read is flat else "")))
+    return Answer(predictions, time.perf_counter() - began, note=note)
 
 
 @contextmanager

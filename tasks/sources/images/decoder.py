@@ -73,9 +73,7 @@ def decode(data: bytes, height: int, width: int, mode: str) -> tuple[dict[str, A
         with warnings.catch_warnings(action="ignore"):
             return _decode(data, height, width, _MODES[mode])
     except UnidentifiedImageError:
-        raise Refused(
-            f"no readable picture in one of the formats {', '.join(FORMATS)}" if data else "0 bytes"
-        ) from None
+        raise Refused(f"no readable {', '.join(FORMATS)} picture" if data else "0 bytes") from None
     except Image.DecompressionBombError:
         raise Refused(f"claims more than {2 * MAX_PIXELS:,} pixels; the limit is {MAX_PIXELS:,}") from None
     except MemoryError:

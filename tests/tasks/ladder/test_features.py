@@ -69,3 +69,15 @@ def test_pixels_are_shares_of_full_brightness():
     assert (flat == 1).all()
     with pytest.raises(DataRejected, match="there are none"):
         features.flat(Dataset(pd.DataFrame(index=range(2))))
+
+
+def test_large_pictures_are_averaged_in_blocks() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 70, 50, 3), np.uint8)
+    data = Dataset(pd.DataFrame({"label": [0, 1, 0]}), pixels)
+    found = features.flat(data).reshape(3, 18, 13, 3)
+    assert features.thinned(data) == "sees pictures averaged to 18 x 13 pixels"
+    np.testing.assert_allclose(found[1, 2, 3], pixels[1, 8:12, 12:16].mean(axis=(0, 1)) / 255, rtol=1e-6)
+    np.testing.assert_allclose(found[2, 17, 12], pixels[2, 68:, 48:].mean(axis=(0, 1)) / 255, rtol=1e-6)
+    small = Dataset(data.rows, pixels[:, :32, :32, 0])
+    np.testing.assert_array_equal(features.flat(small), small.pixels.reshape(3, -1) / np.float32(255))
+    assert features.thinned(small) == ""

@@ -108,7 +108,7 @@ def test_a_bad_picture_is_a_row_to_set_aside(tmp_path: Path) -> None:
     (root / "dog" / "note.txt").write_text("no picture")
     loaded = read(root)
     assert loaded.bad[1] == "can't be decoded: cut short"
-    assert loaded.bad[6].startswith("can't be decoded: no readable picture")
+    assert loaded.bad[6].startswith("can't be decoded: no readable PNG")
     row = loaded.dataset.rows.loc[1]
     assert (row["label"], row["path"]) == ("cat", "cat/1.png")
     assert pd.isna(row["digest"])
