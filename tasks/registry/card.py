@@ -96,8 +96,9 @@ def _began(base: Mapping[str, str]) -> str:
     """A sentence about the pretrained model that training began with, if it did."""
     if not base:
         return ""
+    name, licence = _cell(base["name"]), _cell(base["licence"])
     return (
-        f" Training began with the pretrained model `{_cell(base['name'])}` (licence {_cell(base['licence'])}, "
+        f" Training began with the pretrained model `{name}` (licence {licence}, "
         f"sha256 `{base['sha256'][:16]}`); {base['frozen']} of its parameters stayed as they were. What it "
         "had read before is not known here, and may hold rows like those that this model was judged on."
     )

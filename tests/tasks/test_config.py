@@ -49,6 +49,16 @@ def lines(caught):
 # --- what is right --------------------------------------------------------------------------------------
 
 
+def test_a_base_model_in_the_project_is_named_by_its_whole_path(load, tmp_path):
+    (tmp_path / "data" / "toy" / "tiny").mkdir(parents=True)
+    named = {
+        model: load(f"network={{kind: encoder, model: '{model}'}}").config.network.model
+        for model in ("tiny", "./tiny", "other", "hub:a/b")
+    }
+    inside = str(tmp_path / "data" / "toy" / "tiny")
+    assert named == {"tiny": inside, "./tiny": inside, "other": "other", "hub:a/b": "hub:a/b"}
+
+
 def test_a_short_project_loads_with_every_default(load, tmp_path):
     project = load()
     assert project.folder == tmp_path / "data" / "toy"
@@ -140,6 +150,37 @@ def test_a_source_replaces_the_projects_own_and_may_lie_anywhere(load, tmp_path)
     assert load(source=images).config.source == config.IdxSource(kind="idx", path=str(images))
     with pytest.raises(ConfigError, match=r"--source .*nowhere: no such file or folder"):
         load(source=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("own", "size", "mode"),
+    [
+        ("{kind: table, path: raw/toy.csv}", (32, 32), "colour"),
+        ("{kind: idx, path: raw}", (28, 28), "grey"),
+        ("{kind: package, package: a, member: b, shape: [8, 9]}", (8, 9), "grey"),
+        ("{kind: images, path: raw, size: [20, 30], mode: grey, label: kind}", (20, 30), "grey"),
+    ],
+)
+def test_pictures_elsewhere_are_brought_to_the_size_of_the_projects_own(load, tmp_path, own, size, mode):
+    text = BASE.replace("{kind: table, path: raw/toy.csv}", own)
+    place = tmp_path / "pictures"
+    (place / "train" / "cat").mkdir(parents=True)
+    (place / "train" / "cat" / "one.JPG").touch()
+    found = load(text=text, source=place).config.source
+    assert found == config.ImagesSource(
+        kind="images", path=str(place), size=size, mode=mode, label="kind" if "label" in own else "label"
+    )
+    larger = load("source.size=[40, 50]", text=text, source=place).config.source if "size" in own else None
+    assert larger is None or larger.size == (40, 50)
+
+
+def test_in_a_project_of_pictures_a_table_is_a_manifest(load, tmp_path):
+    text = BASE.replace("{kind: table, path: raw/toy.csv}", "{kind: images, path: raw, file: image}")
+    (tmp_path / "list.csv").touch()
+    found = load(text=text, source=tmp_path / "list.csv").config.source
+    assert (found.kind, found.file) == ("images", "image")
+    with pytest.raises(UnsafeInput, match="leads out of"):
+        load(text=text.replace("path: raw", "path: ../../raw"))
 
 
 # --- what is wrong: one line each ---------------------------------------------------------------------------
