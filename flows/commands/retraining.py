@@ -32,7 +32,8 @@ def retrain(
     project
         Folder name below data/.
     source
-        Data that replaces the project's own: a table, a folder of Parquet files or of IDX files.
+        Data that replaces the project's own: a table, a folder of Parquet or IDX files, or of class folders
+        with pictures.
     set_
         Setting that replaces the project's own, as dotted.key=value; may be repeated.
     force
