@@ -22,6 +22,8 @@ from tasks.reports.exhibits import data_uri, inline
 
 PICTURES, WORST_ROWS, BEST_ROWS = 24, 12, 4
 """Worst examples that are shown: as pictures, or as lines of a table; best ones, of texts only."""
+LONG_NAME = 8
+"""Where one of more than three classes has a longer name, the confusion matrix has upright heads."""
 TABLE_CLASSES = 20
 """Up to so many classes the confusion matrix is a table, beyond a picture."""
 
@@ -54,6 +56,7 @@ def confusion(frame: pd.DataFrame) -> dict[str, Any]:
     large = len(classes) > TABLE_CLASSES
     return {
         "classes": classes,
+        "upright": len(classes) > 3 and max(len(str(name)) for name in classes) > LONG_NAME,
         "counts": counts.tolist(),
         "shares": shares.tolist(),
         "totals": totals.tolist(),

@@ -42,6 +42,14 @@ def test_labels_of_mixed_kinds_are_accepted():
     assert answers.confusion(frame([1, "a"], ["a", 1]))["wrong"] == 2
 
 
+@pytest.mark.parametrize(
+    ("labels", "upright"),
+    [(["a", "b", "c", "d"], False), (["a long name", "b", "c", "d"], True), (["a long name", "b"], False)],
+)
+def test_heads_of_long_names_stand_upright(labels, upright):
+    assert answers.confusion(frame(labels, labels))["upright"] is upright
+
+
 def test_many_classes_become_a_picture():
     labels = list(range(answers.TABLE_CLASSES + 1))
     assert answers.confusion(frame(labels, labels))["image"].startswith("data:image/png;base64,")
