@@ -1,0 +1,166 @@
+"""A project from pictures: files in class folders or in a list, or IDX files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks import sources
+from tasks.config import Columns, IdxSource, ImagesSource
+from tasks.dataset import Dataset
+from tasks.drafting import outcome, suite
+from tasks.drafting.guesses import Draft, Guess
+
+LARGEST = 64
+"""Longest side, in pixels, that pictures are brought to; a larger one costs its square in time."""
+
+SMALLEST = 8
+GREY = ("1", "L", "LA", "I", "I;16", "F")
+"""Pillow's names of modes without colour."""
+
+MARGIN = 2
+"""Pixels at each edge that are looked at, and by which pictures may be shifted in training."""
+
+EXAMPLES = 300_000
+"""Pictures of 28 x 28 grey pixels that a training sees: about a minute on one core."""
+
+
+def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
+    """The project.
+
+    Args:
+        source: The section `source`, without size and mode.
+        place: Where the data is.
+        kind: Why it was taken for pictures.
+
+    Raises:
+        DataError, ResourceLimit, Unavailable, UnsafeInput: As `sources.read`.
+    """
+    project = place.parent
+    if source["kind"] == "idx":
+        section = dict(source)
+        loaded = sources.read(IdxSource(**section), project, "label", Columns())
+        sized: list[Guess] = []
+    else:
+        first = sources.read(ImagesSource(**source), project, "label", Columns())
+        section, sized = _fitted(dict(source), first.dataset.rows.drop(index=list(first.bad)))
+        loaded = sources.read(ImagesSource(**section), project, "label", Columns())
+    sound = loaded.dataset.take(~loaded.dataset.rows.index.isin(list(loaded.bad)))
+    judged = outcome.of(sound.rows["label"], "classification")
+    shift, said = _shift(sound)
+    rows, quarantine = len(loaded.dataset), _budget(judged.quarantine, len(loaded.bad), len(loaded.dataset))
+    return Draft(
+        tree={
+            "task": "classification",
+            "source": section,
+            "target": "label",
+            "validate": {"quarantine": quarantine},
+            "split": {"strategy": "stratified"},
+            "network": {"kind": "cnn"},
+            "fit": _fit(sound, judged.balanced, shift),
+            **outcome.bar(judged, ("logistic", "svm")),
+        },
+        guesses=(kind, *sized, *_damaged(loaded.bad, quarantine), *judged.guesses, said),
+        expectations=(
+            suite.size(rows),
+            suite.complete("label"),
+            *judged.expectations,
+            *_described(sound.rows),
+        ),
+        rows=rows,
+        facts=(("Features", "the pixels of each picture"), ("Classes", f"{len(judged.classes)}")),
+    )
+
+
+def _fitted(section: dict[str, Any], rows: pd.DataFrame) -> tuple[dict[str, Any], list[Guess]]:
+    """Size and mode that suit the pictures."""
+    height, width = (float(rows[side].median()) for side in ("height", "width"))
+    factor = min(1.0, LARGEST / max(height, width))
+    size = tuple(max(SMALLEST, 2 * round(side * factor / 2)) for side in (height, width))
+    alike = len(rows[["height", "width"]].drop_duplicates()) == 1
+    told = f"{'all' if alike else 'in the median'} {height:.0f} x {width:.0f} pixels" + (
+        f", brought to at most {LARGEST}" if factor < 1 else ""
+    )
+    grey = bool(rows["mode"].isin(GREY).all())
+    other = "colour" if grey else "grey"
+    coloured = int((~rows["mode"].isin(GREY)).sum())
+    why = "no file holds colour" if grey else f"{coloured:,} of {len(rows):,} files hold colour"
+    mode = "grey" if grey else "colour"
+    guesses = [
+        Guess(
+            what="source.size",
+            guess=f"{size[0]} x {size[1]}",
+            evidence=told,
+            override=f"source.size=[{size[0]}, {size[1]}]",
+        ),
+        Guess(what="source.mode", guess=mode, evidence=why, override=f"source.mode={other}"),
+    ]
+    return {**section, "size": size, "mode": mode}, guesses
+
+
+def _budget(share: float, bad: int, rows: int) -> float:
+    return min(0.99, round(share + np.ceil(100 * bad / rows) / 100, 2))
+
+
+def _damaged(bad: Mapping[int, str], share: float) -> list[Guess]:
+    if not bad:
+        return []
+    told = f"{len(bad):,} files can't be read as pictures: {next(iter(bad.values()))}"
+    return [
+        Guess(
+            what="validate.quarantine",
+            guess=f"at most {share:g}",
+            evidence=told,
+            override=f"validate.quarantine={outcome.BUDGET}",
+            open=True,
+        )
+    ]
+
+
+def _shift(data: Dataset) -> tuple[int, Guess]:
+    """Whether pictures have a margin of one colour, so that shifting them makes no new edges."""
+    assert data.pixels is not None, "pictures have pixels"
+    some = data.pixels[:: max(1, len(data) // 1000)]
+    wide = some if some.ndim == 4 else some[..., None]
+    ring = np.ones(wide.shape[1:3], dtype=bool)
+    ring[MARGIN:-MARGIN, MARGIN:-MARGIN] = False
+    edges = wide[:, ring].astype(np.int16)
+    share = float((np.abs(edges - edges[:, :1]).max(axis=2) <= 16).mean())
+    shift = MARGIN if share >= 0.9 else 0
+    told = f"{share:.0%} of the outer {MARGIN} pixels have the colour of the corner"
+    words = f"shifted by up to {MARGIN} pixels" if shift else "none"
+    other = 0 if shift else MARGIN
+    return shift, Guess(what="fit.augment", guess=words, evidence=told, override=f"fit.augment.shift={other}")
+
+
+def _fit(data: Dataset, balanced: bool, shift: int) -> dict[str, Any]:
+    assert data.pixels is not None, "pictures have pixels"
+    cost = int(np.prod(data.pixels.shape[1:3])) / 28**2
+    return {
+        "epochs": int(np.clip(60_000 // len(data), 16, 60)),
+        "max_examples": int(max(50_000, round(EXAMPLES / max(cost, 1), -4))),
+        "batch_size": 128 if len(data) >= 4_000 else 32,
+        "learning_rate": 0.01,
+        "schedule": "one_cycle",
+        "metric": "log_loss",
+        "class_weights": "balanced" if balanced else "none",
+        "augment": {"shift": shift},
+    }
+
+
+def _described(rows: pd.DataFrame) -> list[suite.Expectation]:
+    """What describes a picture: its size, its brightness, its mode, whether it is there twice."""
+    made = [suite.span(rows[name]) for name in ("height", "width") if name in rows]
+    made += [suite.complete("luminance", "Computed from the pixels."), suite.span(rows["luminance"])]
+    if "mode" in rows:
+        notes, modes = "Modes of the files now.", sorted(rows["mode"].dropna().unique())
+        made.append(
+            suite.expectation("column_values_to_be_in_set", "warning", notes, column="mode", value_set=modes)
+        )
+    notes = "The same picture twice; cleaning keeps the first."
+    made.append(suite.expectation("column_values_to_be_unique", "warning", notes, column="digest"))
+    return made

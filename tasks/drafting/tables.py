@@ -1,0 +1,210 @@
+"""A project from a table of numbers and categories."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tasks.cleaning.operations import apply
+from tasks.config import Task
+from tasks.drafting import columns, leaking, outcome, suite, target
+from tasks.drafting.columns import Finding
+from tasks.drafting.guesses import Asked, Draft, Guess
+from tasks.errors import DataRejected
+
+NULL_SHARE = 0.6
+LEAST_ROWS = 30
+"""Fewer rows leave too few to test on."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A table, its target chosen and its columns sorted."""
+
+    rows: pd.DataFrame
+    target: str
+    task: Task
+    features: tuple[str, ...]
+    dropped: tuple[str, ...]
+    found: tuple[Finding, ...]
+    guesses: tuple[Guess, ...]
+
+
+def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
+    """The project.
+
+    Args:
+        rows: The raw rows.
+        source: The section `source`.
+        asked: What the user decided.
+
+    Raises:
+        ConfigError: It can't be told which column is the target.
+        DataRejected: No feature is left, too few rows, or a target that can't be learned.
+    """
+    seen = look(rows, asked)
+    if len(rows) < LEAST_ROWS:
+        raise DataRejected(f"{len(rows)} rows; {LEAST_ROWS} or more are needed", fix="give more rows")
+    tidy = columns.cleaning(rows, (*seen.features, seen.target), seen.target)
+    cleaned = apply(rows, [dict(operation) for operation in tidy.operations]).rows
+    leaks = leaking.find(cleaned, seen.features, seen.target, seen.task)
+    features = tuple(name for name in seen.features if name not in {leak.column for leak in leaks})
+    dropped = (*seen.dropped, *(str(leak.column) for leak in leaks))
+    if not features:
+        raise DataRejected(
+            "no column is left to learn from: " + "; ".join(g.line for g in (*_drops(seen, dropped), *leaks)),
+            fix="give a table with features",
+        )
+    judged = outcome.of(rows[seen.target], seen.task)
+    numbers = sum(columns.is_number(cleaned[name]) for name in features)
+    guesses = (
+        *seen.guesses,
+        *_drops(seen, dropped),
+        *(_with_override(leak, dropped) for leak in leaks),
+        *tidy.guesses,
+        *columns.notes(cleaned, features, NULL_SHARE),
+        *judged.guesses,
+        *_groups(seen),
+        *_times(cleaned, features),
+    )
+    return Draft(
+        tree={
+            "task": seen.task,
+            "source": dict(source),
+            "target": seen.target,
+            "columns": {"drop": dropped},
+            "validate": {"quarantine": judged.quarantine, "null_share": NULL_SHARE},
+            "clean": tidy.operations,
+            "split": {"strategy": judged.split},
+            "encode": {"numeric": "quantile"},
+            "network": _network(len(rows), numbers),
+            "fit": _fit(len(rows)) | ({"class_weights": "balanced"} if judged.balanced else {}),
+            **outcome.bar(judged, ("logistic", "boosting") if judged.classes else ("ridge", "boosting")),
+        },
+        guesses=guesses,
+        expectations=(
+            suite.size(len(rows)),
+            suite.complete(seen.target),
+            *judged.expectations,
+            *suite.of_table(rows, features, seen.target),
+        ),
+        rows=len(rows),
+        facts=(
+            ("Features", f"{numbers} numbers or dates, {len(features) - numbers} categories"),
+            ("Left out", ", ".join(f"`{name}`" for name in dropped) or "nothing"),
+        ),
+    )
+
+
+def look(rows: pd.DataFrame, asked: Asked) -> Seen:
+    """Chooses the target and sorts the other columns."""
+    found = columns.find(rows, [name for name in rows.columns if name != asked.target])
+    usable = [f.name for f in found if f.role == "feature"]
+    chosen = target.choose(rows, asked.target, usable)
+    name = str(chosen.column)
+    task, why = target.kind_of(rows[name], asked.task)
+    kinds = [other for other in ("classification", "regression") if other != task]
+    guesses = (chosen, Guess(what="task", guess=task, evidence=why, override=f"--task {kinds[0]}"))
+    others = tuple(f for f in found if f.name != name)
+    features = tuple(f.name for f in others if f.role == "feature")
+    dropped = tuple(f.name for f in others if f.role != "feature")
+    return Seen(rows, name, task, features, dropped, others, guesses)
+
+
+def choose_label(rows: pd.DataFrame, asked: Asked) -> Guess:
+    """The column of labels in a list of pictures."""
+    found = columns.find(rows, [name for name in rows.columns if name != asked.target])
+    return target.choose(rows, asked.target, [f.name for f in found if f.role == "feature"])
+
+
+def _drops(seen: Seen, dropped: Sequence[str]) -> list[Guess]:
+    """One guess for each column that is left out by what it is."""
+    made = (
+        Guess(what="columns.drop", column=f.name, guess=f.guess, evidence=f.evidence)
+        for f in seen.found
+        if f.role != "feature"
+    )
+    return [_with_override(guess, dropped) for guess in made]
+
+
+def _with_override(guess: Guess, dropped: Sequence[str]) -> Guess:
+    """The same with the setting that takes the column back."""
+    others = ", ".join(_word(name) for name in dropped if name != guess.column)
+    return Guess(**{**vars(guess), "override": f"columns.drop=[{others}]"})
+
+
+def _word(name: str) -> str:
+    return name if name.isidentifier() else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _groups(seen: Seen) -> list[Guess]:
+    """Questions about columns whose rows may belong together."""
+    told = "are its rows alike? then keep each group in one part, else the scores are too good"
+    return [
+        Guess(
+            what="split",
+            column=f.name,
+            guess="rows are dealt one by one",
+            evidence=told,
+            override=f'split={{strategy: group, column: "{f.name}"}}',
+            open=True,
+        )
+        for f in seen.found
+        if f.role == "group"
+    ]
+
+
+def _times(rows: pd.DataFrame, features: Sequence[str]) -> list[Guess]:
+    """A question about dates that may say when a row was observed."""
+    told = (
+        "if it is when a row was observed, and later rows are to be predicted from earlier ones, split by it"
+    )
+    return [
+        Guess(
+            what="split",
+            column=name,
+            guess="rows are dealt whatever their date",
+            evidence=told,
+            override=f'split={{strategy: time, column: "{name}"}}',
+            open=True,
+        )
+        for name in features
+        if pd.api.types.is_datetime64_any_dtype(rows[name].dtype) and rows[name].nunique() >= len(rows) / 20
+    ]
+
+
+# --- network and training: by the number of rows and columns alone -----------------------------------
+
+
+def _network(rows: int, numbers: int) -> dict[str, Any]:
+    """Several small networks side by side, with bins where there are rows to fill them."""
+    wide = 256 if rows >= 2_000 else 64
+    bins = 0 if numbers > 200 else 32 if rows >= 2_000 else 8
+    return {
+        "kind": "mlp",
+        "hidden": (wide, wide),
+        "dropout": 0.2,
+        "members": 5 if rows < 200_000 else 1,
+        "bins": bins,
+        "bin_width": 4,
+        "embedding": 4,
+    }
+
+
+def _fit(rows: int) -> dict[str, Any]:
+    """Small data: small batches, many epochs; large data: a budget of examples."""
+    batch = int(np.clip(2 ** round(math.log2(max(rows, 2) / 40)), 16, 512))
+    return {
+        "epochs": int(np.clip(60_000 // rows, 20, 100)),
+        "max_examples": 500_000,
+        "batch_size": batch,
+        "learning_rate": 0.002,
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "refit": True,
+    }
