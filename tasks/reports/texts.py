@@ -54,7 +54,7 @@ class Reader:
         """Texts by row id, their words marked by what they did to the answer; see `tasks.reports.moved`."""
         from tasks.reports import moved  # noqa: PLC0415 - torch, which no other page needs
 
-        chosen = self.texts.reindex(rows).fillna("") if self.show else self.texts.head(0)
+        chosen = self.texts.reindex(pd.Index(rows)).fillna("") if self.show else self.texts.head(0)
         try:
             return dict(zip(chosen.index, moved.marked(self.scorer, chosen.tolist()), strict=True))
         except REFUSED:

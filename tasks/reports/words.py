@@ -22,6 +22,7 @@ from torch import nn
 from tasks import wording
 from tasks.learning import ngrams
 from tasks.learning.scoring import Scorer
+from tasks.learning.words import TextInputs
 from tasks.reports import plots
 from tasks.reports.exhibits import inline
 from tasks.reports.moved import log_odds
@@ -97,6 +98,7 @@ def ask(scorer: Scorer, texts: Sequence[str]) -> Words | None:
     names, texts_of_word = zip(*counts, strict=True)
     column = scorer.manifest["columns"][0]["name"]
     answers, _ = scorer.predict_each(pd.DataFrame({column: names}))
+    sides: tuple[str, ...]
     if answers.probabilities is None:
         beyond = answers.values - np.median(answers.values)
         leans, sides = np.column_stack([beyond, -beyond]), ("higher", "lower")
@@ -110,12 +112,14 @@ def ask(scorer: Scorer, texts: Sequence[str]) -> Words | None:
 
 def embedded(scorer: Scorer, names: Sequence[str]) -> np.ndarray | None:
     """(n, width) the network's embedding of each word; None where it has no table of words."""
-    size = getattr(scorer.encoder.inputs, "words", None)
-    tables = [m for m in scorer.network.modules() if isinstance(m, nn.Embedding) and m.num_embeddings == size]
+    inputs = scorer.encoder.inputs
+    if not isinstance(inputs, TextInputs):
+        return None
+    layers = [layer for layer in scorer.network.modules() if isinstance(layer, nn.Embedding)]
+    tables = [layer for layer in layers if layer.num_embeddings == inputs.words]
     if not tables:
         return None
-    column = scorer.manifest["columns"][0]["name"]
-    ids: Any = scorer.encoder.inputs.encode(pd.DataFrame({column: names}))[0][:, 0]
+    ids = inputs.encode(pd.DataFrame({inputs.column: names}))[0][:, 0]
     return np.asarray(tables[0].weight.detach().float().numpy()[ids])
 
 
