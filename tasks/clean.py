@@ -20,7 +20,7 @@ from tasks import extension, store
 from tasks.cleaning import content
 from tasks.cleaning.operations import apply
 from tasks.config import Operation
-from tasks.dataset import Dataset, place
+from tasks.dataset import TEXTUAL, Dataset, place
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
 
@@ -64,7 +64,9 @@ def tidy(data: Dataset, declared: Sequence[Mapping[str, Any]], target: str) -> T
     bad = {int(row): f"clean: the target {quoted(target)} is missing" for row in untold} | applied.bad
     out = applied.rows.index.isin(list(bad)) | applied.rows.index.isin(applied.dropped)
     rows = applied.rows[~out]
-    same = ["digest", target, "part"] if data.pixels is not None else list(rows.columns)
+    # What describes a text follows from it, but from how it was before it was cleaned.
+    told = [str(name) for name in rows.columns if name not in TEXTUAL]
+    same = ["digest", target, "part"] if data.pixels is not None else told
     twice = rows.duplicated(subset=[name for name in same if name in rows.columns])
     stays = ~out
     stays[stays] = ~twice.to_numpy()

@@ -3,7 +3,7 @@
 `apply` runs where the training rows are cleaned, and again inside the registered model on the raw
 rows that it is asked about; pandas and numpy only, because the module travels with the model. It
 never removes a row: it says which rows hold a value that can't be read (`bad`) and which rows a
-`keep` would drop (`dropped`). Cleaning removes both; prediction answers the bad ones with their
+`keep` or an `only` would drop (`dropped`). Cleaning removes both; prediction answers the bad ones with their
 reason and the dropped ones like any other.
 """
 
@@ -19,6 +19,7 @@ import pandas as pd
 from tasks import extension
 from tasks.cleaning import own
 from tasks.cleaning.reading import DECIMAL, READERS, Cells, is_text, nowhere, read_numbers
+from tasks.cleaning.texts import normalised
 from tasks.errors import ConfigError, did_you_mean, quoted
 
 EVERY_TEXT = "*"
@@ -35,7 +36,7 @@ class Applied:
         changed: Each operation in order with the cells that it changed, rows that it dropped
             (`keep`) or columns that it renamed (`rename`), counted in rows still in the running.
         bad: Row id to the reason why the row can't be used: operation and column, never the value.
-        dropped: Ids of the rows that a `keep` would drop; no bad row is among them.
+        dropped: Ids of the rows that a `keep` or an `only` would drop; no bad row is among them.
     """
 
     rows: pd.DataFrame
@@ -238,6 +239,37 @@ def _keep(running: _Running, limits: Mapping[str, Limits], place: str, optional:
     return count
 
 
+def _only(running: _Running, named: Mapping[str, Sequence[str]], place: str, optional: frozenset[str]) -> int:
+    """Marks rows whose value is none of those named; a gap is none of them."""
+    count = 0
+    for name in _present(named, running.rows, place, optional):
+        found = _as_written(running.rows[name]).isin(list(named[name]))
+        count += running.drop(~found.to_numpy(dtype=bool))
+    return count
+
+
+def _as_written(column: pd.Series) -> pd.Series:
+    """A column's values as text; 1.0 reads as '1', as it would without gaps."""
+    if is_text(column):
+        return column
+    return column.map(lambda cell: str(cell).removesuffix(".0"), na_action="ignore")
+
+
+def _normalise(running: _Running, names: Sequence[str], place: str, optional: frozenset[str]) -> int:
+    """Texts in one form; one of which nothing is left can't be used."""
+    count = 0
+    for name in _present(names, running.rows, place, optional):
+        column = running.rows[name]
+        old = [cell if isinstance(cell, str) else None for cell in column.astype(object)]
+        new = [None if cell is None else normalised(cell) or None for cell in old]
+        changed = np.array([a != b for a, b in zip(old, new, strict=True)], dtype=bool)
+        nothing = np.array([cell is None for cell in new], dtype=bool)
+        values = pd.Series(new, index=column.index, dtype="str")
+        cells = Cells(values, changed & ~nothing, nothing)
+        count += running.replace(name, cells, f"{place}: {quoted(name)} holds no text")
+    return count
+
+
 _OPERATIONS: dict[str, Callable[[_Running, Any, str, frozenset[str]], int]] = {
     "types": _types,
     "trim": _trim,
@@ -246,4 +278,6 @@ _OPERATIONS: dict[str, Callable[[_Running, Any, str, frozenset[str]], int]] = {
     "scale": _scale,
     "rename": _rename,
     "keep": _keep,
+    "only": _only,
+    "normalise": _normalise,
 }

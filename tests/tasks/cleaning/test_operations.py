@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.cleaning.operations import apply
 from tasks.cleaning.reading import read_numbers
+from tasks.cleaning.texts import normalised
 from tasks.errors import ConfigError
 
 
@@ -53,6 +54,36 @@ def test_missing_marks_by_column_and_for_every_text_column():
     assert done.rows["b"].isna().tolist() == [True, True, False]
     assert done.rows["n"].tolist() == [1, 2, 3]
     assert done.changed == (("missing", 3),)
+
+
+def test_only_keeps_rows_with_a_named_value_and_counts_the_others():
+    rows = frame(kind=["fresh", "plot", None, "rotten"], n=[1.0, 2.0, None, 1.0])
+    done = apply(rows, [{"only": {"kind": ("fresh", "rotten")}}])
+    assert done.dropped.tolist() == [101, 102]
+    assert done.changed == (("only", 2),)
+    assert apply(rows, [{"only": {"n": ("1",)}}]).dropped.tolist() == [101, 102]
+    assert apply(rows.iloc[:0], [{"only": {"n": ("1",)}}]).changed == (("only", 0),)
+
+
+def test_normalise_gives_texts_one_form_and_sets_aside_what_holds_none():
+    rows = frame(a=["a <b>bold</b>&nbsp;move", "fine", "ﬁne\u200b  2²", "<br/> ", None, "&amp;lt;br&amp;gt;"])
+    done = apply(rows, [{"normalise": ("a",)}])
+    assert done.rows["a"].tolist()[:3] == ["a bold move", "fine", "fine 22"]
+    assert done.changed == (("normalise", 2),)
+    assert set(done.bad) == {103, 104, 105}
+    assert "holds no text" in done.bad[103]
+
+
+@given(st.text())
+def test_a_normalised_text_stays_as_it_is(text):
+    once = normalised(text)
+    assert normalised(once) == once
+    assert "  " not in once
+
+
+def test_markup_made_to_hurt_costs_no_more_than_its_length():
+    assert normalised("<" * 100_000) == "<" * 100_000
+    assert normalised("&amp;" + "amp;" * 50_000).startswith("&")
 
 
 @pytest.mark.parametrize("column", [[-999, 4], [-999.0, 4.5], [4, 5]])
