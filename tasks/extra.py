@@ -57,21 +57,22 @@ def extra(
         step=Step(name=asked.name, seconds=seconds, why="every run calls it anew"),
         folder=folder,
         run=asked.run,
-        facts=_facts(asked, told),
+        facts=facts_of(asked.run, told),
     )
 
 
-def _facts(asked: Extra, told: Any) -> dict[str, Fact]:
+def facts_of(name: str, told: Any) -> dict[str, Fact]:
+    """What the step called `name` told, in plain types. Raises ConfigError for what is no fact."""
     if not isinstance(told, Mapping):
         raise ConfigError(
-            f"steps: {quoted(asked.run)} answered {type(told).__name__}", fix="a step answers a dict of facts"
+            f"steps: {quoted(name)} answered {type(told).__name__}", fix="a step answers a dict of facts"
         )
     facts = {key: value.item() if isinstance(value, np.generic) else value for key, value in told.items()}
     for key, value in facts.items():
         plain = isinstance(value, (str, int, float)) and not (isinstance(value, float) and math.isnan(value))
         if not (isinstance(key, str) and key.replace("_", "").isalnum() and plain):
             raise ConfigError(
-                f"steps: {quoted(asked.run)} told {quoted(str(key))}: {type(value).__name__}",
+                f"steps: {quoted(name)} told {quoted(str(key))}: {type(value).__name__}",
                 fix="a fact is a text, a number or a truth, under a name of letters, digits and _",
             )
     return facts

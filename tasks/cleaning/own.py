@@ -31,8 +31,13 @@ def applied(
     Raises:
         ConfigError: It raised, or answered anything but a frame of the same rows.
     """
+    shown = rows.drop(columns=[column for column in rows.columns if column in hidden])
+    return checked(extension.call(name, place, shown, **options), rows, name, place, hidden)
+
+
+def checked(made: Any, rows: pd.DataFrame, name: str, place: str, hidden: Collection[str]) -> pd.DataFrame:
+    """The same for what the operation `made` of the rows that it was shown."""
     kept = [column for column in rows.columns if column in hidden]
-    made = extension.call(name, place, rows.drop(columns=kept), **options)
     if not isinstance(made, pd.DataFrame):
         raise ConfigError(f"{place}: {quoted(name)} answered {type(made).__name__}, not a DataFrame")
     if not made.index.equals(rows.index):

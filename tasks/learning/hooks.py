@@ -13,7 +13,7 @@ All are optional methods of the network:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,17 +26,16 @@ BLOCK = 16
 
 def prime(network: nn.Module, inputs: tuple[Tensor, ...], targets: Tensor) -> None:
     """Lets the network set what it takes from the training examples as a whole."""
-    if hasattr(network, "prime"):
+    asked: Callable[..., None] | None = getattr(network, "prime", None)
+    if asked is not None:
         with torch.no_grad():
-            network.prime(inputs, targets)
+            asked(inputs, targets)
 
 
 def lengths(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor | None:
     """(n,) length of each example on the CPU, or None where batches need no sorting."""
-    if not hasattr(network, "lengths"):
-        return None
-    found: Tensor = network.lengths(inputs)
-    return found.cpu()
+    asked: Callable[..., Tensor] | None = getattr(network, "lengths", None)
+    return None if asked is None else asked(inputs).cpu()
 
 
 def batches(count: int, size: int, long: Tensor | None) -> Sequence[Tensor]:
@@ -44,22 +43,28 @@ def batches(count: int, size: int, long: Tensor | None) -> Sequence[Tensor]:
 
     Args:
         count: Number of examples.
-        size: Examples of a batch; the last may have fewer.
+        size: Examples of a batch; the last may have fewer, or one more.
         long: See `lengths`.
     """
     order = torch.randperm(count)
     if long is None:
-        return torch.split(order, size)
-    blocks = [block[torch.argsort(long[block], stable=True)] for block in torch.split(order, BLOCK * size)]
-    sorted_batches = [batch for block in blocks for batch in torch.split(block, size)]
+        return _split(order, size)
+    blocks = [block[torch.argsort(long[block], stable=True)] for block in _split(order, BLOCK * size)]
+    sorted_batches = [batch for block in blocks for batch in _split(block, size)]
     return [sorted_batches[i] for i in torch.randperm(len(sorted_batches)).tolist()]
+
+
+def _split(order: Tensor, size: int) -> Sequence[Tensor]:
+    # Batch normalisation has nothing to normalise in an example that is left over alone.
+    found = torch.split(order, size)
+    return (*found[:-2], torch.cat(found[-2:])) if len(found) > 1 and len(found[-1]) == 1 < size else found
 
 
 def optimizer(network: nn.Module, settings: Fit) -> torch.optim.Optimizer:
     """The network's own, or AdamW; only matrices decay: shrinking biases and norms regularises nothing."""
-    if hasattr(network, "optimizer"):
-        own: torch.optim.Optimizer = network.optimizer(settings.learning_rate, settings.weight_decay)
-        return own
+    own: Callable[..., torch.optim.Optimizer] | None = getattr(network, "optimizer", None)
+    if own is not None:
+        return own(settings.learning_rate, settings.weight_decay)
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():

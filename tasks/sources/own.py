@@ -7,6 +7,7 @@ the same whenever nothing changed; one that does not is found out, since `valida
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,38 +54,45 @@ def load(source: OwnSource, project: Path, target: str | None) -> Loaded:
 
 
 def _called(source: OwnSource, project: Path) -> Dataset:
-    made = extension.call(source.kind, KEY, project, **source.options)
+    return examples(extension.call(source.kind, KEY, project, **source.options), source.kind)
+
+
+def examples(made: Any, name: str) -> Dataset:
+    """What a loader called `name` answered, as examples.
+
+    Raises:
+        ConfigError: It is no frame, or no frame and pixels.
+        DataRejected: There is no row.
+    """
     rows, pixels = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(rows, pd.DataFrame):
         raise ConfigError(
-            f"{KEY}: {quoted(source.kind)} answered {type(made).__name__}",
+            f"{KEY}: {quoted(name)} answered {type(made).__name__}",
             fix="a loader answers a DataFrame, or a DataFrame and pixels",
         )
-    if not rows.columns.is_unique or not all(isinstance(name, str) and name for name in rows.columns):
-        raise ConfigError(
-            f"{KEY}: {quoted(source.kind)} answered column names that are no text, or not unique"
-        )
+    if not rows.columns.is_unique or not all(isinstance(each, str) and each for each in rows.columns):
+        raise ConfigError(f"{KEY}: {quoted(name)} answered column names that are no text, or not unique")
     if not len(rows):
-        raise DataRejected(f"{source.kind}: 0 rows", fix="look at what the loader reads")
-    loose = {name: "str" for name in rows.columns if rows[name].dtype == object}  # cells of any kind
+        raise DataRejected(f"{name}: 0 rows", fix="look at what the loader reads")
+    loose = {each: "str" for each in rows.columns if rows[each].dtype == object}  # cells of any kind
     rows = rows.astype(loose).set_axis(pd.RangeIndex(len(rows), name="row"), axis=0)
-    return Dataset(rows) if pixels is None else _pictures(source, rows, pixels)
+    return Dataset(rows) if pixels is None else _pictures(name, rows, pixels)
 
 
-def _pictures(source: OwnSource, rows: pd.DataFrame, pixels: object) -> Dataset:
+def _pictures(name: str, rows: pd.DataFrame, pixels: object) -> Dataset:
     """The pictures with the columns that describe them; those of the loader's own stay beside them."""
     shape: tuple[int, ...] = getattr(pixels, "shape", ())
     colour = len(shape) == 4 and shape[3] == 3
     if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or not (len(shape) == 3 or colour):
         raise ConfigError(
-            f"{KEY}: {quoted(source.kind)} answered pixels that are no uint8 array (n, height, width[, 3])"
+            f"{KEY}: {quoted(name)} answered pixels that are no uint8 array (n, height, width[, 3])"
         )
     if len(pixels) != len(rows) or "label" not in rows.columns:
         raise ConfigError(
-            f"{KEY}: {quoted(source.kind)} answered {len(rows)} rows for {len(pixels)} pictures",
+            f"{KEY}: {quoted(name)} answered {len(rows)} rows for {len(pixels)} pictures",
             fix="a row each, with the column label",
         )
     parts = [str(part) for part in rows["part"]] if "part" in rows.columns else [""] * len(rows)
     described = idx.describe(pixels, rows["label"].to_numpy(), parts)
-    others = [name for name in rows.columns if name not in described.columns]
-    return Dataset(described.assign(**{name: rows[name] for name in others}), pixels)
+    others = [each for each in rows.columns if each not in described.columns]
+    return Dataset(described.assign(**{each: rows[each] for each in others}), pixels)

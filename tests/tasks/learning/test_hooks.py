@@ -118,3 +118,11 @@ def test_padded_examples_of_two_widths_are_put_together() -> None:
     assert not (wide + narrow).inputs[1][5:, 4:].any()
     pixels = Examples((torch.zeros(2, 5, 5, dtype=torch.uint8),), torch.zeros(2))
     assert (pixels + pixels).inputs[0].shape == (4, 5, 5)
+
+
+@pytest.mark.parametrize("long", [None, torch.arange(65) % 9])
+def test_no_example_is_left_over_alone(long: torch.Tensor | None) -> None:
+    """Batch normalisation can't be fed with one."""
+    assert sorted(map(len, hooks.batches(65, 4, long))) == [4] * 15 + [5]
+    assert list(map(len, hooks.batches(1, 4, None if long is None else long[:1]))) == [1]
+    assert list(map(len, hooks.batches(3, 1, None if long is None else long[:3]))) == [1, 1, 1]
