@@ -46,8 +46,8 @@ class Words:
         texts: (n,) in how many of `looked` texts each stands.
         looked: Number of texts.
         leans: (n, sides) how far the answer lies on each side of the usual one: the log-odds of a class
-            beyond their median over all words, or the number above and below the median, in its own units.
-        sides: What the sides are: classes, or "higher" and "lower".
+            beyond their median over all words, or the number below and above the median, in its own units.
+        sides: What the sides are: classes, or "lower" and "higher".
     """
 
     names: tuple[str, ...]
@@ -101,7 +101,7 @@ def ask(scorer: Scorer, texts: Sequence[str]) -> Words | None:
     sides: tuple[str, ...]
     if answers.probabilities is None:
         beyond = answers.values - np.median(answers.values)
-        leans, sides = np.column_stack([beyond, -beyond]), ("higher", "lower")
+        leans, sides = np.column_stack([-beyond, beyond]), ("lower", "higher")
     else:
         assert answers.classes is not None
         odds = log_odds(answers.probabilities)
