@@ -65,7 +65,7 @@ def check(
     findings = _present(rows, target, columns)
     features = [c for c in rows.columns if c != target and c not in {*columns.drop, *apart}]
     findings += [found for name in features if (found := _nulls(rows[name], null_share))]
-    bad = {row: (reason,) for row, reason in (unread or {}).items()}
+    bad: dict[int, tuple[str, ...]] = {row: (reason,) for row, reason in (unread or {}).items()}
     if target in rows.columns:
         missing = _missing(rows[target])
         if missing.all():
