@@ -47,7 +47,6 @@ class Encoder(nn.Module):
             raise ValueError("network.kind 'encoder' needs texts; name their column in columns.text")
         self.body = _untrained(spec.architecture)
         self.body.get_input_embeddings().weight.requires_grad_(not freeze_words)
-        self.padding = self.body.config.pad_token_id or 0
         self.head_rate, self.dropout = head_rate, dropout
         self.output = nn.Linear(self.body.config.hidden_size, spec.outputs)
         nn.init.normal_(self.output.weight, std=0.02)
@@ -67,7 +66,7 @@ class Encoder(nn.Module):
         subwords = subwords[:, :longest].long()
         mask = subwords > 0
         mask[:, 0] = True  # a text of nothing has one place, so that no mean is over none
-        ids = torch.where(subwords > 0, subwords - 1, self.padding)
+        ids = (subwords - 1).clamp(min=0)  # which id stands behind the mask changes nothing
         read = self.body(input_ids=ids, attention_mask=mask.long()).last_hidden_state.float()
         weights = mask.unsqueeze(2).float()
         mean = (read * weights).sum(1) / weights.sum(1)

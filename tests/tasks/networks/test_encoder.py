@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -95,21 +94,19 @@ def test_lengths_are_numbers_of_subwords(architecture: dict[str, Any]) -> None:
     assert encoder(architecture).lengths((SUBWORDS,)).tolist() == [6, 4, 2]
 
 
-def test_padding_is_what_the_base_model_says(base_model: Path) -> None:
-    plain = json.loads((base_model / "config.json").read_text()) | {
-        "model_type": "roberta",
-        "pad_token_id": 1,
-    }
-    net = encoder(plain).eval()
-    torch.testing.assert_close(net(SUBWORDS[1:])[0], net(SUBWORDS[1:2, :4])[0], rtol=1e-4, atol=1e-5)
+def test_padding_changes_no_answer_of_another_family(architecture: dict[str, Any]) -> None:
+    net = encoder(architecture | {"model_type": "roberta", "pad_token_id": 1}).eval()
+    torch.testing.assert_close(net(SUBWORDS)[2], net(SUBWORDS[2:, :2])[0], rtol=1e-4, atol=1e-5)
 
 
-def test_keys_that_name_code_are_passed_over(architecture: dict[str, Any]) -> None:
+def test_keys_that_name_code_are_passed_over(base_model: Path, architecture: dict[str, Any]) -> None:
     hostile = architecture | {
         "auto_map": {"AutoModel": "evil--modeling.Evil"}, "attn_implementation": "evil/kernels",
         "_attn_implementation": "evil/kernels", "quantization_config": {"quant_method": "evil"},
     }  # fmt: skip
     net = encoder(hostile)
+    net.load_pretrained(str(base_model))
+    assert not {"auto_map", "quantization_config"} & net.body.config.to_dict().keys()
     assert net.body.config._attn_implementation == "sdpa"
     assert type(net.body).__module__.startswith("transformers.models.bert")
 
