@@ -20,7 +20,7 @@ import pandas as pd
 from tasks.checks import prechecks
 from tasks.cleaning import operations
 from tasks.config import METRICS, Columns
-from tasks.dataset import DESCRIPTIVE, Dataset
+from tasks.dataset import Dataset
 from tasks.errors import DataRejected, did_you_mean, quoted
 from tasks.extension import short
 from tasks.ladder import comparison, metrics
@@ -136,7 +136,7 @@ def _check(data: Dataset, target: str, unread: Mapping[int, str] | None) -> dict
 
     A column without any value is for training to refuse: the model reads it as missing.
     """
-    apart = DESCRIPTIVE if data.pixels is not None else ()
+    apart = [] if data.pixels is None else [name for name in data.rows.columns if name != target]
     found = prechecks.check(
         data.rows, target=target, columns=Columns(), null_share=1.0, apart=apart, unread=unread
     )

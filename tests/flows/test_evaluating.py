@@ -37,6 +37,18 @@ def new_rows(ring_rows: pd.DataFrame) -> pd.DataFrame:
     return ring_rows.assign(x=-ring_rows["x"], y=ring_rows["y"] + 0.01)
 
 
+def test_pictures_are_read_as_the_model_takes_them() -> None:
+    from flows.scoring.evaluating import _as_taken
+    from tasks.config import ImagesSource, TableSource
+
+    source = ImagesSource(kind="images", path="p", size=(32, 32), mode="colour", file="image")
+    grey = _as_taken(source, [28, 20])
+    assert grey == source.model_copy(update={"size": (28, 20), "mode": "grey"})
+    assert _as_taken(grey, [32, 32, 3]) == source
+    table = TableSource(kind="table", path="p")
+    assert _as_taken(table, None) == table
+
+
 def test_new_rows(yard, unchanged, new_rows: pd.DataFrame, tmp_path: Path) -> None:
     given = tmp_path / "new.csv"
     new_rows.to_csv(given, index=False)

@@ -108,3 +108,18 @@ def test_change_starts_a_retraining(service, make_project) -> None:
     run = service.until(asked)
     service.cancel(run.id)
     assert service.ended(run.id).state.is_final()
+
+
+def test_pictures_beside_a_manifest_are_looked_at(tmp_path: Path, make_project) -> None:
+    pictures = "source: {kind: images, path: raw/list.csv}\nretrain: {watch: true}"
+    make_project(tmp_path, "seen", source=pictures)
+    raw = tmp_path / "data" / "seen" / "raw"
+    (raw / "deep").mkdir(parents=True, exist_ok=True)
+    (raw / "list.csv").write_text("path,label\n")
+    looks = [appearance(tmp_path, "seen")]
+    (raw / "deep" / "one.png").write_bytes(b"x")
+    looks.append(appearance(tmp_path, "seen"))
+    os.utime(raw / "deep" / "one.png", ns=(1, 1))
+    looks.append(appearance(tmp_path, "seen"))
+    assert None not in looks
+    assert len(set(looks)) == 3

@@ -142,6 +142,10 @@ def test_images(tmp_path: Path) -> None:
     assert (found.read, found.seen, found.rows) == (40, 10, 30)
     expected = (scoring.load(tmp_path).predict(pixels).values == rows["label"])[10:].mean()
     assert found.metrics["accuracy"].value == pytest.approx(expected)
+    unread = {11: "can't be decoded: cut short"}
+    found = fresh.score_fresh(tmp_path, Dataset(rows.assign(dose=np.inf), pixels), seed=0, unread=unread)
+    assert (found.seen, found.bad, found.rows) == (10, 1, 29)
+    assert "1 rows can't be scored: can't be decoded: cut short: 1 rows" in found.notes
 
 
 def test_codes_stay_text_in_what_is_read_for_a_model(priced: Path) -> None:
