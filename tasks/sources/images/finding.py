@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,12 @@ from tasks.sources import files
 from tasks.sources.files import Content
 
 MAX_FILES = 1_000_000
-PARTS = {"train": "train", "test": "test"}
-"""Folders of an official split, and the parts that their pictures belong to."""
+PARTS = ("train", "test")
+"""Folders of an official split, and the words for it."""
+VALIDATION = ("validation", "valid", "val")
+"""A third folder of such a split: more to train on where there is a test set, else the test set."""
 
+_COLUMNS = {"picture": "paths", "text": "texts"}
 _LITTER = ("thumbs.db", "desktop.ini")
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
@@ -49,12 +52,14 @@ class Found:
     findings: tuple[Finding, ...] = ()
 
 
-def by_folder(root: Path, name: str) -> Found:
+def by_folder(root: Path, name: str, *, what: str = "picture", endings: Collection[str] = PICTURES) -> Found:
     """The pictures of class folders, in the order of names; those of `train` before those of `test`.
 
     Args:
         root: A folder with a folder for each class, or with the two of an official split that hold these.
         name: The folder, for messages.
+        what: What the files are, for messages.
+        endings: By which such a file is known where it should not lie.
 
     Raises:
         DataRejected: No class folder or one, an empty one, pictures beside or folders within them, names
@@ -64,12 +69,12 @@ def by_folder(root: Path, name: str) -> Found:
     """
     top = _entries(root, root, name)
     folders = [entry.name for entry in top if entry.is_dir()]
-    _check_beside(top, name)
-    official = bool(folders) and all(folder in PARTS for folder in folders)
-    places = [(part, PARTS[part]) for part in PARTS if part in folders] if official else [("", "")]
+    _check_beside(top, name, what, endings)
     groups, labels, parts, paths = [], [], [], []
-    for inner, part in places:
-        for label, members in _classes(root / inner, root, f"{name}/{inner}" if inner else name):
+    for inner, part in _official(folders).items():
+        for label, members in _classes(
+            root / inner, root, f"{name}/{inner}" if inner else name, what, endings
+        ):
             groups.append((f"{inner}/{label}" if inner else label, len(members)))
             labels += [label] * len(members)
             parts += [part] * len(members)
@@ -78,18 +83,29 @@ def by_folder(root: Path, name: str) -> Found:
     if len(set(labels)) < 2:
         told = f"one class folder, {quoted(labels[0])}" if labels else "no class folder"
         raise DataRejected(
-            f"{name}: holds {told}; expected a folder for each class, with its pictures inside",
-            fix="add the others, or a manifest (CSV) with a column of paths and one of labels",
+            f"{name}: holds {told}; expected a folder for each class, with its {what}s inside",
+            fix=f"add the others, or a table (CSV) with a column of {_COLUMNS[what]} and one of labels",
         )
-    columns = {"path": paths, "label": _typed(labels), "part": parts}
+    columns = {"path": paths, "label": typed(labels), "part": parts}
     rows = pd.DataFrame({key: pd.Series(values).array for key, values in columns.items()})
     return Found(root, rows.astype({"path": "str", "part": "str"}), tuple(groups))
 
 
-def _classes(folder: Path, root: Path, name: str) -> Iterator[tuple[str, list[str]]]:
+def _official(folders: Sequence[str]) -> dict[str, str]:
+    """The folders of an official split with the part that each is, train first; else the root alone."""
+    if not folders or not set(folders) <= {*PARTS, *VALIDATION}:
+        return {"": ""}
+    third = dict.fromkeys(VALIDATION, "train" if "test" in folders else "test")
+    parts = {"train": "train", **third, "test": "test"}
+    return {folder: part for folder, part in parts.items() if folder in folders}
+
+
+def _classes(
+    folder: Path, root: Path, name: str, what: str, endings: Collection[str]
+) -> Iterator[tuple[str, list[str]]]:
     """Each class folder's name and the names of its files."""
     entries = _entries(folder, root, name)
-    _check_beside(entries, name)
+    _check_beside(entries, name, what, endings)
     labels = [entry.name for entry in entries if entry.is_dir()]
     alike: dict[str, str] = {}
     for label in labels:
@@ -106,25 +122,25 @@ def _classes(folder: Path, root: Path, name: str) -> Iterator[tuple[str, list[st
         if inner := next((entry.name for entry in members if entry.is_dir()), None):
             raise DataRejected(
                 f"{name}/{label}/{inner}: a folder within a class folder",
-                fix="put its pictures into the class folder, or list all in a manifest",
+                fix=f"put its {what}s into the class folder, or list all in a table",
             )
         if not members:
             raise DataRejected(f"{name}/{label}: the class folder is empty", fix="fill or delete it")
         yield label, [entry.name for entry in members]
 
 
-def _check_beside(entries: Sequence[os.DirEntry[str]], name: str) -> None:
-    stray = [
-        entry.name for entry in entries if entry.is_file() and Path(entry.name).suffix.lower() in PICTURES
-    ]
+def _check_beside(
+    entries: Sequence[os.DirEntry[str]], name: str, what: str, endings: Collection[str]
+) -> None:
+    stray = [e.name for e in entries if e.is_file() and Path(e.name).suffix.lower() in endings]
     if stray:
         raise DataRejected(
-            f"{name}/{stray[0]}: a picture beside class folders, of no class ({len(stray):,} of them)",
-            fix="put each picture into the folder of its class, or list all in a manifest",
+            f"{name}/{stray[0]}: a {what} beside class folders, of no class ({len(stray):,} of them)",
+            fix=f"put each {what} into the folder of its class, or list all in a table",
         )
 
 
-def _typed(labels: list[str]) -> pd.Series:
+def typed(labels: list[str]) -> pd.Series:
     """Names of folders as labels: whole numbers where all are, as IDX files have them; else text."""
     if all(_WHOLE.fullmatch(label) for label in dict.fromkeys(labels)):
         return pd.Series(list(map(int, labels)), dtype="int64")

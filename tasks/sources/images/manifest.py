@@ -54,7 +54,7 @@ def listed(path: Path, name: str, source: ImagesSource, *, labelled: bool) -> Fo
     check_count(len(rows), name)
     _check_paths(rows[source.file], path.parent, name)
     given = rows["part"].fillna("") if "part" in rows.columns else pd.Series("", index=rows.index)
-    splits = given.isin(["", *PARTS.values()]).all()
+    splits = given.isin(["", *PARTS]).all()
     kept = {"path": rows[source.file].astype("str")}
     kept |= {"label": rows[source.label]} if source.label in rows.columns else {}
     kept["part"] = (given if splits else pd.Series("", index=rows.index)).astype("str")

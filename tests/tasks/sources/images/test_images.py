@@ -67,6 +67,12 @@ def test_an_official_split_and_labels_that_are_numbers(tmp_path: Path) -> None:
     assert rows["part"].tolist() == ["train", "train", "test"]
     assert rows["label"].tolist() == [0, 10, 0]
     assert rows["label"].dtype == "int64"
+    rows = read(save(tmp_path / "three", "test/0/a.png", "val/1/a.png", "train/0/a.png")).dataset.rows
+    assert rows[["path", "part"]].to_numpy().tolist() == [
+        *(["train/0/a.png", "train"], ["val/1/a.png", "train"], ["test/0/a.png", "test"])
+    ]
+    two = read(save(tmp_path / "two", "valid/1/a.png", "train/0/a.png")).dataset.rows
+    assert two["part"].tolist() == ["train", "test"]
     loaded = read(save(tmp_path / "codes", "007/a.png", "10/a.png")).dataset.rows
     assert loaded["label"].tolist() == ["007", "10"], "a leading zero is part of a name"
 
