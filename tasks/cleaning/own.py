@@ -48,9 +48,7 @@ def checked(made: Any, rows: pd.DataFrame, name: str, place: str, hidden: Collec
     if not made.columns.is_unique or not all(isinstance(column, str) for column in made.columns):
         raise ConfigError(f"{place}: {quoted(name)} answered column names that are no text, or not unique")
     if taken := [column for column in made.columns if column in kept]:
-        raise ConfigError(
-            f"{place}: {quoted(name)} answered a column {quoted(taken[0])}, which it may not touch"
-        )
+        raise ConfigError(f"{place}: {quoted(name)} answered {quoted(taken[0])}, which it is not shown")
     before = [column for column in rows.columns if column in made.columns or column in kept]
     added = [column for column in made.columns if column not in before]
     return made.assign(**{column: rows[column] for column in kept})[[*before, *added]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+
+from tasks import extension, testkit
+from tasks.predictions import Predictions
 
 PARTS = '''
 """Parts of a project's own: a loader, an operation, a network, a metric, a baseline, a step."""
@@ -73,7 +77,8 @@ SETTINGS = {
     "source": 'source: {kind: "parts_of_rings:load", options: {rows: 300}}',
     "clean": 'clean: [{trim: [colour]}, {"parts_of_rings:radius": {name: radius}}]',
     "network": 'network: {kind: "parts_of_rings:Net", options: {width: 24}}',
-    "evaluate": 'evaluate: {metric: "parts_of_rings:cost", baselines: [majority, "parts_of_rings:neighbours"]}',
+    "evaluate": 'evaluate: {metric: "parts_of_rings:cost",'
+    ' baselines: [majority, "parts_of_rings:neighbours"]}',
     "gate": 'gate: [{better_than: majority}, {not_worse_than: "parts_of_rings:neighbours"},'
     ' {metric: "parts_of_rings:cost", at_most: 0.5}]\n'
     'steps: [{run: "parts_of_rings:look", after: split, options: {least: 10}}]',
@@ -84,6 +89,7 @@ SETTINGS = {
 def own(yard, make_project) -> Path:
     """The yard with a project of own parts."""
     (yard.root / "parts_of_rings.py").write_text(textwrap.dedent(PARTS))
+    extension.look_in(yard.root)
     return make_project(yard.root, "own", **SETTINGS)
 
 
@@ -93,6 +99,19 @@ def done(yard, own) -> dict[str, Any]:
     answer = yard("train", "own", "--json")
     assert answer.code == 0, answer.err
     return answer.document
+
+
+def test_the_parts_keep_their_contracts(own):
+    """The tests that a user runs against a file of own parts."""
+    import parts_of_rings as mine
+
+    rows = pd.read_csv(own / "raw" / "rings.csv")
+    testkit.check_loader(mine.load, own, "ring", rows=50)
+    testkit.check_operation(mine.radius, rows.drop(columns="ring"), name="radius")
+    testkit.check_network(mine.Net, width=8)
+    wrong = Predictions(np.roll(rows["ring"].to_numpy(), 1), None, np.array(["inner", "outer"]))
+    testkit.check_metric(mine.cost, truth=rows["ring"].to_numpy(), wrong=wrong)
+    assert mine.cost(np.array(["inner"]), Predictions(np.array(["outer"])))[0] == 3.0
 
 
 def test_a_project_of_own_parts_trains_and_registers(done):
@@ -153,26 +172,18 @@ print(json.dumps({"many": list(many), "one": one, "file": sys.modules["parts_of_
 
 def test_changed_code_of_a_part_runs_what_depends_on_it_again(done, yard, own):
     path = yard.root / "parts_of_rings.py"
-    again = yard("train", "own", "--json").document
-    assert {step["name"]: step["status"] for step in again["steps"]}["fit"] == "reused"
-    assert again["outcome"] == "skipped"
     path.write_text(path.read_text() + "\n# another version\n")
-    third = yard("train", "own", "--json").document
-    assert {step["name"]: step["status"] for step in third["steps"]} == {
+    again = yard("train", "own", "--json").document
+    assert {step["name"]: step["status"] for step in again["steps"]} == {
         "validate": "reused", "clean": "ran", "split": "reused", "fit": "ran", "evaluate": "ran",
         "register": "ran",
     }  # fmt: skip
-    assert third["outcome"] != "skipped"
+    assert again["outcome"] != "skipped"
 
 
 def test_a_step_that_refuses_ends_the_run(done, yard, own):
-    refused = yard(
-        "train",
-        "own",
-        "--json",
-        "--set",
-        'steps=[{run: "parts_of_rings:look", after: split, options: {least: 900}}]',
-    )
+    steps = 'steps=[{run: "parts_of_rings:look", after: split, options: {least: 900}}]'
+    refused = yard("train", "own", "--json", "--set", steps)
     assert refused.code == 3
     assert "fewer than 900" in refused.document["error"]["message"]
 
@@ -180,17 +191,64 @@ def test_a_step_that_refuses_ends_the_run(done, yard, own):
 @pytest.mark.parametrize(
     ("setting", "told"),
     {
-        'network.kind="parts_of_rings:Nett"': r"network.kind: no 'Nett' in .*parts_of_rings.py; did you mean 'Net'",
-        'network.kind="parts_of_ring:Net"': "network.kind: no module 'parts_of_ring'; looked in ",
-        'evaluate.metric="parts_of_rings:radius"': "no attribute higher_is_better",
+        'network.kind="parts_of_rings:Nett"': r"no 'Nett' in .*parts_of_rings.py; did you mean 'Net'",
         "network.options={widht: 3}": r"can't be called with \(spec, widht=…\)",
-        'network.kind="os:system"': "is Python's own",
     }.items(),
 )
 def test_a_part_that_is_not_there_is_told_before_anything_starts(yard, own, setting, told):
-    import re
-
     answer = yard("train", "own", "--json", "--set", setting)
     assert answer.code == 2
     error = answer.document["error"]
     assert re.search(told, f"{error['message']}; {error['fix']}"), error
+
+
+# --- one step, two batches, a few batches by heart --------------------------------------------------
+
+
+def test_one_step_again_on_a_former_runs_inputs(done, yard, own):
+    from flows import past
+    from tasks.registry import tracking
+
+    uri = tracking.connect(yard.root)
+    latest = past.find(uri, yard.root, "own")["run_id"]
+    answer = yard("step", "fit", "--from-run", done["run_id"][:10], "--set", "fit.epochs=2", "--json")
+    assert answer.code == 0, answer.err
+    record = answer.document["record"]
+    assert (record["step"]["status"], len(record["history"])) == ("ran", 2)
+    assert Path(record["folder"]).is_relative_to(own / "work" / "untracked")
+    split = yard("step", "split", "--from-run", done["run_id"], "--json").document["record"]
+    assert split["hash"] == done["split"]["hash"]
+    judged = yard("step", "evaluate", "--from-run", done["run_id"], "--json").document["record"]
+    assert judged["scores"][0]["value"] == done["scores"][0]["value"]
+    assert past.find(uri, yard.root, "own")["run_id"] == latest, "no run was recorded"
+
+
+def test_a_step_needs_the_outputs_before_it(done, yard, own):
+    refused = yard("step", "fit", "--from-run", "nothing")
+    assert refused.code == 2
+    assert "no run 'nothing'" in refused.err
+
+
+def test_two_batches_through_every_step(yard, own):
+    before = yard.versions("own")
+    answer = yard("train", "own", "--fast-dev-run", "--json")
+    assert answer.code == 0, answer.err
+    steps = {record["step"]["name"]: record for record in answer.document["steps"]}
+    assert list(steps) == ["validate", "clean", "split", "fit", "evaluate"]
+    assert len(steps["fit"]["history"]) == 1
+    assert steps["split"]["train"] <= 2 * 32 + 2
+    assert "look-after-split" in answer.err
+    assert yard.versions("own") == before
+
+
+@pytest.mark.parametrize(("network", "learned"), [(None, True), ("{kind: neuron}", False)])
+def test_a_few_batches_by_heart(yard, own, network, learned):
+    more = (
+        [] if network is None else ["--set", f"network={network}", "--set", "clean=[]", "--set", "steps=[]"]
+    )
+    answer = yard("train", "own", "--overfit-batches", "2", "--json", *more)
+    assert answer.code == (0 if learned else 1), answer.err
+    figures = answer.document["figures"]
+    assert answer.document["learned"] is learned
+    assert (figures["loss"] < 0.1 * figures["constant"]) is learned
+    assert ("wired right" in answer.err) is learned
