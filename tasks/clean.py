@@ -20,7 +20,7 @@ from tasks import extension, store
 from tasks.cleaning import content
 from tasks.cleaning.operations import apply
 from tasks.config import Operation
-from tasks.dataset import TEXTUAL, Dataset, place
+from tasks.dataset import Dataset, place
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
 
@@ -47,12 +47,15 @@ class Tidied:
     dropped: int
 
 
-def tidy(data: Dataset, declared: Sequence[Mapping[str, Any]], target: str) -> Tidied:
+def tidy(
+    data: Dataset, declared: Sequence[Mapping[str, Any]], target: str, text: str | None = None
+) -> Tidied:
     """Runs the operations, sets bad rows aside and drops exact duplicates, of which the first stays.
 
-    Two rows are duplicates when every column is equal, gaps included; two images when their pixels
-    and their label are, within one part of an official split: one that stands on both sides of such
-    a split is for the split to refuse, because which copy to drop is not ours to say.
+    Two rows are duplicates when every column is equal, gaps included; two texts when their column `text`
+    and their label are; two images when their pixels and their label are, within one part of an official
+    split: one that stands on both sides of such a split is for the split to refuse, because which copy to
+    drop is not ours to say.
 
     Raises:
         ConfigError: An operation names an unknown column, or renames the target.
@@ -64,9 +67,8 @@ def tidy(data: Dataset, declared: Sequence[Mapping[str, Any]], target: str) -> T
     bad = {int(row): f"clean: the target {quoted(target)} is missing" for row in untold} | applied.bad
     out = applied.rows.index.isin(list(bad)) | applied.rows.index.isin(applied.dropped)
     rows = applied.rows[~out]
-    # What describes a text follows from it, but from how it was before it was cleaned.
-    told = [str(name) for name in rows.columns if name not in TEXTUAL]
-    same = ["digest", target, "part"] if data.pixels is not None else told
+    same = ["digest", target, "part"] if data.pixels is not None else list(rows.columns)
+    same = [text, target] if text is not None else same
     twice = rows.duplicated(subset=[name for name in same if name in rows.columns])
     stays = ~out
     stays[stays] = ~twice.to_numpy()
@@ -139,6 +141,7 @@ def clean(
     target: str,
     quarantine: float,
     work: Path,
+    text: str | None = None,
 ) -> CleanRecord:
     """Cleans the accepted rows.
 
@@ -148,6 +151,7 @@ def clean(
         target: Column that is predicted.
         quarantine: Largest share of the rows read that validation and cleaning may set aside together.
         work: The project's folder of step outputs.
+        text: The column of texts (`columns.text`), where that is the only feature.
 
     Returns:
         The record of a folder with the cleaned rows and `quarantine.csv` (row, place, reason).
@@ -159,7 +163,7 @@ def clean(
     declared = [operation.model_dump() for operation in operations]
 
     def build(folder: Path) -> CleanRecord:
-        tidied = tidy(Dataset.load(validated.folder), declared, target)
+        tidied = tidy(Dataset.load(validated.folder), declared, target, text)
         check_budget(tidied.bad, validated.quarantined, quarantine, validated)
         record = _account(tidied, validated, folder)
         tidied.data.save(folder)
@@ -172,6 +176,7 @@ def clean(
         "quarantined": validated.quarantined,
         "clean": declared,
         "target": target,
+        "text": text,
         "quarantine": quarantine,
         "own": extension.digests(name for operation in declared for name in operation),
     }

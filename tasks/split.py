@@ -73,7 +73,14 @@ def _check_column(rows: pd.DataFrame, rules: Split, target: str) -> None:
 
 
 def inspect(
-    data: Dataset, parts: pd.Series, rules: Split, *, target: str, kind: Task, drop: tuple[str, ...] = ()
+    data: Dataset,
+    parts: pd.Series,
+    rules: Split,
+    *,
+    target: str,
+    kind: Task,
+    drop: tuple[str, ...] = (),
+    text: str | None = None,
 ) -> tuple[str, ...]:
     """Proves the parts disjoint and complete, and looks for what leaks from one into another.
 
@@ -84,6 +91,7 @@ def inspect(
         target: Column that is predicted.
         kind: Kind of task.
         drop: Further columns that are no features.
+        text: The column of texts, where that is the only feature.
 
     Returns:
         Warnings: equal features across parts, and features that predict the target alone.
@@ -95,6 +103,9 @@ def inspect(
     if data.pixels is not None:
         leaks.refuse_copies(data.rows, parts, ["digest", target])
         return tuple(leaks.twins(data.rows, parts, ["digest"]))
+    if text is not None:
+        leaks.refuse_copies(data.rows, parts, [text, target])
+        return tuple(leaks.twins(data.rows, parts, [text]))
     named = rules.column if rules.strategy == "column" else None
     leaks.refuse_copies(data.rows, parts, [name for name in data.rows.columns if name != named])
     features = [name for name in data.rows.columns if name not in (target, rules.column, *drop)]
@@ -119,6 +130,7 @@ def split(
     seed: int,
     work: Path,
     drop: tuple[str, ...] = (),
+    text: str | None = None,
 ) -> SplitRecord:
     """Deals the cleaned rows to train, validation and test.
 
@@ -130,6 +142,7 @@ def split(
         seed: Seeds the deal.
         work: The project's folder of step outputs.
         drop: Columns that are no features (`columns.drop`), about which no leak is warned of.
+        text: The column of texts (`columns.text`), where that is the only feature.
 
     Returns:
         The record of a folder with `parts.parquet`.
@@ -142,7 +155,7 @@ def split(
     def build(folder: Path) -> SplitRecord:
         data = Dataset.load(cleaned.folder)
         parts = deal(data.rows, rules, target=target, kind=kind, seed=seed, images=data.pixels is not None)
-        warnings = inspect(data, parts, rules, target=target, kind=kind, drop=drop)
+        warnings = inspect(data, parts, rules, target=target, kind=kind, drop=drop, text=text)
         parts_file.save(parts, folder)
         return SplitRecord(
             step=Step(name="split"),
@@ -159,5 +172,6 @@ def split(
         "task": kind,
         "seed": seed,
         "drop": drop,
+        "text": text,
     }
     return store.remember(work, "split", inputs=inputs, record=SplitRecord, build=build)

@@ -105,7 +105,8 @@ def inspect(
         docs: Folder that gets the Data Docs.
     """
     rows = loaded.dataset.rows
-    apart = [] if loaded.dataset.pixels is None else [name for name in rows.columns if name != target]
+    alone = loaded.dataset.pixels is not None or columns.text is not None  # no column is a feature but one
+    apart = [name for name in rows.columns if name not in (target, columns.text)] if alone else []
     checked = prechecks.check(
         rows, target=target, columns=columns, null_share=rules.null_share, apart=apart, unread=loaded.bad
     )

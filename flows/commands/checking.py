@@ -61,10 +61,10 @@ def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
         raw = validate.fn(c.source, c.validation, c.target, c.task, c.columns, loaded.folder, work)
     watcher.end(raw)
     with watcher.step("clean"):
-        rows = clean.fn(raw, c.clean, c.target, c.validation.quarantine, work)
+        rows = clean.fn(raw, c.clean, c.target, c.validation.quarantine, work, c.columns.text)
     watcher.end(rows)
     with watcher.step("split"):
-        parts = split.fn(rows, c.split, c.target, c.task, c.seed, work, c.columns.drop)
+        parts = split.fn(rows, c.split, c.target, c.task, c.seed, work, c.columns.drop, c.columns.text)
     watcher.end(parts)
     rehearsal.check_slices(c, rows)
     rehearsal.check_network(c, rows, parts, (c.split.column,) if c.split.column else ())

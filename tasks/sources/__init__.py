@@ -1,6 +1,7 @@
 """Where data comes from: `fingerprint` names its content, `read` brings it into memory.
 
-One module a kind of source: `table` (with `delimited`, `infer`, `parquet`), `idx`, `package`. Each
+One module or room a kind of source: `table` (with `delimited`, `infer`, `parquet`), `idx`, `images`, `texts`,
+`package` (with `fetched`), `own`. Each
 gives the bytes of its files (`contents`) and parses them (`load`); the fingerprint is taken from
 the very bytes that are parsed. Nothing here repairs data.
 """
@@ -10,10 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.config import Columns, IdxSource, ImagesSource, OwnSource, PackageSource, Source, TableSource
-from tasks.sources import files, idx, images, own, package, table
+from tasks.config import (
+    Columns,
+    IdxSource,
+    ImagesSource,
+    OwnSource,
+    PackageSource,
+    Source,
+    TableSource,
+    TextsSource,
+)
+from tasks.sources import files, idx, images, own, package, table, texts
 from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
+from tasks.sources.texts.describing import described
 
 __all__ = ["Loaded", "fingerprint", "read"]
 
@@ -22,7 +33,8 @@ def fingerprint(source: Source, project: Path) -> str:
     """Hex sha256 of what a source holds, without parsing it.
 
     It covers each file's role and uncompressed content, and changes with any byte of it; file
-    names, times and compression do not matter (in a folder of Parquet files, the order does).
+    names, times and compression do not matter (in a folder of Parquet files, the order does; in a folder
+    of pictures or texts, the paths do).
 
     Args:
         source: Where the data is.
@@ -46,7 +58,7 @@ def read(source: Source, project: Path, target: str | None, columns: Columns) ->
         project: Folder that relative paths start from.
         target: Column that must be there (`label` for images); None to read rows without a target.
         columns: `categorical` columns of a CSV stay text, `numeric` ones are read as numbers where
-            every value is one.
+            every value is one; of a `text` column it is said how long the texts are, and the like.
 
     Returns:
         The examples, the fingerprint of their bytes, the files and the reader's doubts.
@@ -58,6 +70,14 @@ def read(source: Source, project: Path, target: str | None, columns: Columns) ->
         ResourceLimit: More than may be read.
         UnsafeInput: A way out of the folder, a pipe or device, pickled objects.
     """
+    if columns.text is None:
+        return _read(source, project, target, columns)
+    # A text is a text even where all of them are numbers.
+    whole = columns.model_copy(update={"categorical": (*columns.categorical, columns.text)})
+    return described(_read(source, project, target, whole), columns.text)
+
+
+def _read(source: Source, project: Path, target: str | None, columns: Columns) -> Loaded:
     if isinstance(source, ImagesSource):
         return images.read(source, project, target)
     if isinstance(source, OwnSource):
@@ -67,7 +87,9 @@ def read(source: Source, project: Path, target: str | None, columns: Columns) ->
         return table.load(parts, target, columns)
     if isinstance(source, IdxSource):
         return idx.load(parts, target)
-    return package.load(parts, source, target)
+    if isinstance(source, TextsSource):
+        return texts.load(parts, target, columns)
+    return package.load(parts, source, target, columns)
 
 
 def _contents(source: Source, project: Path) -> Iterator[Content]:
@@ -76,5 +98,7 @@ def _contents(source: Source, project: Path) -> Iterator[Content]:
     if isinstance(source, IdxSource):
         return idx.contents(source, project)
     if isinstance(source, PackageSource):
-        return package.contents(source)
+        return package.contents(source, project)
+    if isinstance(source, TextsSource):
+        return texts.contents(source, project)
     raise TypeError(f"no reader for {type(source).__name__}")

@@ -1,0 +1,62 @@
+"""Texts: a folder for each class with a text a file, a file of JSON lines, or a table.
+
+`folders` and `lines` read the first two; a table is read as any other. `describing` says of each text
+what a suite, a report and drift can speak of without quoting it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.config import Columns, TableSource, TextsSource
+from tasks.errors import DataRejected, did_you_mean, quoted
+from tasks.sources import files, table
+from tasks.sources.files import Content
+from tasks.sources.loaded import Loaded
+from tasks.sources.texts import folders, lines
+
+LABEL, TEXT = "label", "text"
+"""Columns that a folder of texts is read as."""
+
+
+def contents(source: TextsSource, project: Path) -> Iterator[Content]:
+    """The bytes of all texts, in the order of names.
+
+    Raises:
+        ConfigError: Nothing is at the path.
+        DataError, ResourceLimit, UnsafeInput: As for `load`, where names alone show it.
+    """
+    place, name = files.locate(source.path, project), files.name_of(source.path)
+    if place.is_dir() and folders.is_one(place):
+        yield from folders.contents(place, name)
+    elif lines.is_one(place):
+        yield Content("lines", name, files.read(place, name))
+    else:
+        yield from table.contents(TableSource(kind="table", path=source.path), project)
+
+
+def load(parts: list[Content], target: str | None, columns: Columns) -> Loaded:
+    """Parses them.
+
+    Args:
+        parts: What `contents` gave.
+        target: The target's column; None to read rows without one.
+        columns: `text` names the column of texts.
+
+    Raises:
+        DataFormatError: Bytes that are no UTF-8, or lines that are no JSON.
+        DataRejected: Column names, types or the target's column.
+    """
+    if parts[0].role.startswith(folders.ROLE):
+        loaded = folders.load(parts)
+    elif parts[0].role == "lines":
+        loaded = lines.load(parts[0])
+    else:
+        return table.load(parts, target, columns)
+    known = [str(name) for name in loaded.dataset.rows.columns]
+    if target is not None and target not in known:
+        raise DataRejected(
+            f"{parts[0].name}: no column {quoted(target)}, the target", fix=did_you_mean(target, known)
+        )
+    return loaded
