@@ -82,8 +82,8 @@ class Network(Protocol):
           `spec.vocabulary`, n-grams below `spec.buckets`.
 
         In eval mode an example's answer does not depend on the others beside it. In training mode it may
-        answer (members, n, outputs). It may have `prime(inputs, targets)`, which is called once with the
-        train examples, and `optimizer(learning_rate, weight_decay)`.
+        answer (members, n, outputs). `tasks/learning/hooks.py` says what else a network may have:
+        `prime(inputs, targets)`, `lengths(inputs)`, `optimizer(learning_rate, weight_decay)`.
 
         Args:
             spec: Sizes of what goes in and comes out.

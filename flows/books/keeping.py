@@ -196,7 +196,9 @@ class Books:
         from flows.books import reporting  # noqa: PLC0415
 
         environment = provenance.environment(device_of(self.config))
-        return reporting.write(self.project, self.run, self.records, self.links(), environment, reasons)
+        return reporting.write(
+            self.project, self.run, self.records, self.links(), environment, reasons, self.extras
+        )
 
     def close(self) -> dict[str, Any]:
         """Writes the report and the summary of a run that came to its end; returns the summary."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.config import Project
-from tasks.records import RunRef
+from tasks.records import ExtraRecord, RunRef
 from tasks.registry import tracking
 from tasks.reports import report
 
@@ -33,6 +33,7 @@ def write(
     links: Mapping[str, str],
     environment: Mapping[str, str],
     reasons: Sequence[str],
+    extras: Sequence[ExtraRecord] = (),
 ) -> Path:
     """Writes the page of a run and returns its place beside the data.
 
@@ -43,6 +44,7 @@ def write(
         links: Pages of the run, by what they show.
         environment: The machine and what is installed on it.
         reasons: Why the run ended, if it failed.
+        extras: What the project's own steps told.
     """
     home = project.work / "reports" / f"{run.run_id[:12]}.html"
     path = report.write(
@@ -51,6 +53,7 @@ def write(
         links=dict(links),
         environment=dict(environment),
         reasons=tuple(reasons),
+        extras=tuple(extras),
         **{argument: records.get(step) for argument, step in _ARGUMENTS.items()},
     )
     with tempfile.TemporaryDirectory() as place:

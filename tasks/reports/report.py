@@ -21,6 +21,7 @@ from tasks.dataset import Dataset
 from tasks.records import (
     CleanRecord,
     EvaluateRecord,
+    ExtraRecord,
     FitRecord,
     RegisterRecord,
     SplitRecord,
@@ -47,6 +48,7 @@ class _Run:
     evaluated: EvaluateRecord | None
     registered: RegisterRecord | None
     reasons: tuple[str, ...]
+    extras: tuple[ExtraRecord, ...]
 
     @property
     def records(self) -> tuple[Any, ...]:
@@ -71,6 +73,7 @@ def write(
     links: Mapping[str, str],
     environment: Mapping[str, str],
     reasons: Sequence[str] = (),
+    extras: Sequence[ExtraRecord] = (),
 ) -> Path:
     """Writes the report of a run, whole or not at all.
 
@@ -86,6 +89,7 @@ def write(
         links: Address by label; one that is no web address and no file is shown as text.
         environment: Value by name; `started` and `finished`, where given, stand at the top.
         reasons: Why the run ended as it did, besides what `registered` says.
+        extras: Records of the project's own steps.
 
     Returns:
         `path`.
@@ -99,6 +103,7 @@ def write(
         evaluated=evaluated,
         registered=registered,
         reasons=tuple(reasons),
+        extras=tuple(extras),
     )
     return store.write_text(path, _page(run, links, environment))
 

@@ -136,6 +136,8 @@ def test_what_an_own_step_tells_is_kept(done, yard):
     assert run["tags"]["extra.look-after-split.word"] == "good"
     listed = backend.client(uri).list_artifacts(done["run_id"], "extra/look-after-split")
     assert {Path(entry.path).name for entry in listed} == {"columns.txt", "record.json"}
+    page = Path(done["report"]).read_text(encoding="utf-8")
+    assert "look-after-split</th><td>word</td><td>good" in page
 
 
 def test_the_registered_model_answers_where_the_file_is_not(done, yard, own, tmp_path):
