@@ -110,7 +110,7 @@ def _reads(manifest: Mapping[str, Any]) -> str:
         return f"raw images, uint8 {' x '.join(map(str, shape))} in {'grey' if len(shape) == 2 else 'colour'}"
     if len(columns) > 1:
         return f"raw rows of {len(columns)} columns"
-    return f"raw rows of one column, the {columns[0]['type']} `{_cell(columns[0]['name'])}`"
+    return f"raw rows of one column (the {columns[0]['type']} `{_cell(columns[0]['name'])}`)"
 
 
 def _strange(manifest: Mapping[str, Any]) -> str:

@@ -122,7 +122,7 @@ def test_probabilities_are_offered_by_classifiers_only(facts: card.Facts) -> Non
 @pytest.mark.parametrize(
     ("columns", "shape", "words"),
     [
-        ([{"name": "review", "type": "text"}], None, "raw rows of one column, the text `review`"),
+        ([{"name": "review", "type": "text"}], None, "raw rows of one column (the text `review`)"),
         ([{"name": "review", "type": "text"}], None, "# a DataFrame of raw rows with the column 'review'"),
         ([{"name": "review", "type": "text"}], None, "in another language"),
         ([{"name": "a", "type": "text"}, {"name": "b", "type": "text"}], None, "raw rows of 2 columns"),
