@@ -145,7 +145,7 @@ def _kinds(codes: np.ndarray) -> np.ndarray:
     present = np.flatnonzero(np.bincount(codes, minlength=1))
     table = np.zeros(present[-1] + 1, dtype=np.int8)
     table[present] = [_kind(int(code)) for code in present]
-    return table[codes]
+    return np.asarray(table[codes])
 
 
 def _kind(code: int) -> int:

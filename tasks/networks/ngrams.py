@@ -157,7 +157,7 @@ class Bag(nn.Module):
 
 def trimmed(ids: Tensor) -> Tensor:
     """(batch, K) ids without the columns at the right that are padding in every row."""
-    return ids[:, : int((ids > 0).sum(1).max().clamp(min=1))]
+    return ids[:, : max(1, int(ids.amax(0).count_nonzero()))]
 
 
 def sum_rows(ids: Tensor, table: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -175,9 +175,11 @@ def class_counts(ngrams: Tensor, labels: Tensor, size: int, classes: int) -> Ten
     """(size, classes) float64: rows of the class that hold the n-gram; ids from `size` on are passed over."""
     counts = torch.zeros(size * classes, dtype=torch.int64)
     for ids, own in chunks(ngrams, labels):
-        held = ids * classes + own[:, None]
-        counts += torch.bincount(held[(ids > 0) & (ids < size)], minlength=size * classes)
-    return counts.view(size, classes).double()
+        held = trimmed(ids.masked_fill(ids >= size, 0)) * classes + own[:, None]
+        counts += torch.bincount(held.flatten(), minlength=size * classes)
+    table = counts.view(size, classes).double()
+    table[0] = 0.0  # padding, and what was passed over
+    return table
 
 
 def centred(scores: Tensor) -> Tensor:

@@ -116,8 +116,11 @@ class WideDeep(nn.Module):
             parts = self._sharpness() * centred(parts) / self.spread.view(-1, 1, 1)
         return (parts * self.weights.view(-1, 1, 1)).sum(0)
 
-    def _sharpness(self) -> Tensor | float:
-        return self.members["bayes"].sharpness if "bayes" in self.members else 1.0
+    def _sharpness(self) -> Tensor:
+        for member in self.members.values():
+            if isinstance(member, NaiveBayes):
+                return member.sharpness
+        return torch.ones(())
 
     @torch.no_grad()
     def _remember(self, scores: list[Tensor]) -> None:
