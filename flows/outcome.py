@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.config import Config
-from tasks.extension import short
+from tasks.own.extension import short
 from tasks.records import (
     CleanRecord,
     DecideRecord,

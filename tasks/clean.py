@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 from prefect import task
 
-from tasks import extension, store
+from tasks import store
 from tasks.cleaning import content
 from tasks.cleaning.operations import apply
 from tasks.config import Operation
 from tasks.dataset import Dataset, place
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
+from tasks.own import extension
 from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
 
 PLACES = 10

@@ -11,7 +11,6 @@ from prefect import task
 
 from tasks import store
 from tasks.config import Columns, Criterion, Encode, Evaluate, Limit, Task, higher_is_better
-from tasks.extension import digests, short
 from tasks.ladder import baselines, comparison, slices
 from tasks.ladder.baselines import Answer, Problem
 from tasks.ladder.comparison import CANDIDATE
@@ -27,6 +26,7 @@ from tasks.ladder.rungs import (
     slice_scores,
 )
 from tasks.learning import scoring
+from tasks.own.extension import digests, short
 from tasks.records import (
     CleanRecord,
     EvaluateRecord,

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from prefect import task
 
-from tasks import extension, store
+from tasks import store
 from tasks.config import Config, Extra
-from tasks.contracts import Context
 from tasks.errors import ArtifactTampered, ConfigError, quoted
+from tasks.own import extension
+from tasks.own.contracts import Context
 from tasks.records import ExtraRecord, Fact, Step
 
 

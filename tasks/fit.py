@@ -22,7 +22,6 @@ from tasks.config import Columns, Encode, Fit, Network, Operation, Pretrained, h
 from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
-from tasks.extension import digests
 from tasks.ladder import metrics
 from tasks.learning import devices, pretrained, scoring, training
 from tasks.learning.augment import shift_images
@@ -34,6 +33,7 @@ from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
 from tasks.learning.words import TextInputs
 from tasks.networks import count_parameters
+from tasks.own.extension import digests
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
 from tasks.splitting import parts
@@ -260,6 +260,10 @@ def _memory(settings: Fit) -> Iterator[None]:
         ) from error
 
 
+def _own_code(network: Network, metric: str, clean: Sequence[Operation]) -> dict[str, str]:
+    return digests([network.kind, metric, *(getattr(operation, "run", None) for operation in clean)])
+
+
 @task(name="fit")
 def fit(
     raw: ValidateRecord,
@@ -309,8 +313,7 @@ def fit(
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,
         "clean": [op.model_dump(mode="json") for op in clean], "encode": encode.model_dump(mode="json"),
         "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
-        "metric": metric, "seed": seed, "device": device,
-        "own": digests([network.kind, metric, *(getattr(op, "run", None) for op in clean)]),
+        "metric": metric, "seed": seed, "device": device, "own": _own_code(network, metric, clean),
         "base": pretrained.identity(network.model) if isinstance(network, Pretrained) else None,
     }  # fmt: skip
     checkpoint = work / "checkpoints" / store.digest([inputs, store.code_digest()])[:20]

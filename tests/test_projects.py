@@ -16,7 +16,8 @@ import yaml
 from flows import cli
 from tasks import config, sources
 from tasks.checks import suite
-from tasks.config import BASELINES, METRICS, Config, Source, Split
+from tasks.config import BASELINES, METRICS, Config, Split
+from tasks.config.data import SOURCES
 from tasks.dataset import Dataset
 from tasks.fit import encode_examples, fit_encoder
 from tasks.ladder import baselines, metrics
@@ -121,7 +122,7 @@ def test_every_command_names_a_function() -> None:
 
 
 KINDS = {
-    "kind": {*(get_args(s.model_fields["kind"].annotation)[0] for s in get_args(get_args(Source)[0]))}
+    "kind": set(SOURCES)
     | {"neuron", "mlp", "cnn"},
     "strategy": set(get_args(Split.model_fields["strategy"].annotation)),
     "metric": set(metrics._METRICS),

@@ -11,7 +11,7 @@ from flows import outcome, terminal
 from flows.commands.options import DEFAULT, Common
 from tasks import config
 from tasks.errors import ConfigError, ModelyardError, did_you_mean, quoted
-from tasks.extension import short
+from tasks.own.extension import short
 from tasks.wording import duration, number
 
 

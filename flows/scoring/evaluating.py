@@ -9,9 +9,9 @@ from flows.scoring.chosen import choose
 from tasks import sources
 from tasks.config import ImagesSource, Project, Source
 from tasks.errors import ConfigError, quoted
-from tasks.extension import short
 from tasks.ladder import fresh
 from tasks.learning import scoring
+from tasks.own.extension import short
 from tasks.records import to_json
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import extension
 from tasks.cleaning import own
 from tasks.cleaning.reading import DECIMAL, READERS, Cells, is_text, nowhere, read_numbers
 from tasks.cleaning.texts import normalised
 from tasks.errors import ConfigError, did_you_mean, quoted
+from tasks.own import extension
 
 EVERY_TEXT = "*"
 """Stands for every text column in `missing`."""

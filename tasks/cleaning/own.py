@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import extension
 from tasks.errors import ConfigError, quoted
+from tasks.own import extension
 
 
 def applied(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks import extension
+from tasks.own import extension
 
 Task = Literal["regression", "classification"]
 

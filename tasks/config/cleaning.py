@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag, model_validator
 
-from tasks import extension
 from tasks.config.base import OwnName, Strict, keys_of
+from tasks.own import extension
 
 
 class Types(Strict):
@@ -75,7 +75,7 @@ class Normalise(Strict):
 
 
 class OwnOperation(RootModel[Annotated[dict[OwnName, dict[str, Any]], Field(min_length=1, max_length=1)]]):
-    """A user's own function, `package.module:function`, with its options; see `contracts.Operation`."""
+    """A user's own function, `package.module:function`, with its options; see `own.contracts`."""
 
     model_config = ConfigDict(frozen=True)
 

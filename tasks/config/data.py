@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from tasks import extension
 from tasks.config.base import OwnName, Strict
+from tasks.own import extension
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm")
 """How files are called that hold pictures; what they hold is told by their bytes alone."""
@@ -75,7 +75,7 @@ class PackageSource(Strict):
 
 
 class OwnSource(Strict):
-    """A user's own loader, `package.module:function`, with its options; see `contracts.Loader`."""
+    """A user's own loader, `package.module:function`, with its options; see `own.contracts`."""
 
     kind: OwnName
     options: dict[str, Any] = Field(default_factory=dict)

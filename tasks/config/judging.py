@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from tasks import extension
 from tasks.config.base import OwnName, Strict, keys_of
+from tasks.own import extension
 
 
 class Evaluate(Strict):
@@ -22,7 +22,7 @@ Stage = Literal["validate", "clean", "split", "fit", "evaluate", "register"]
 
 
 class Extra(Strict):
-    """A user's own step, `package.module:function`, before or after a stage; see `contracts.ExtraStep`."""
+    """A user's own step, `package.module:function`, before or after a stage, with its options."""
 
     run: OwnName
     after: Stage | None = None

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks import extension
 from tasks.config.cleaning import OwnOperation
 from tasks.config.data import OwnSource
 from tasks.config.learning import Custom
 from tasks.config.schema import Config
 from tasks.errors import ConfigError, quoted
+from tasks.own import extension
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Part:
     Attributes:
         key: The setting that names it.
         name: Its import path.
-        takes: Names of the arguments that it is called with by position; see `tasks.contracts`.
+        takes: Names of the arguments that it is called with by position; see `tasks.own.contracts`.
         options: What it is given by name.
     """
 
@@ -85,7 +85,7 @@ def require(config: Config) -> None:
         except (TypeError, ValueError) as error:
             raise ConfigError(
                 f"{part.key}: {quoted(part.name)} can't be called with ({form}): {error}",
-                fix="tasks/contracts.py says what each part takes",
+                fix="tasks/own/contracts.py says what each part takes",
             ) from None
 
 

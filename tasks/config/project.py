@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from tasks import extension
 from tasks.config.data import PICTURES, IdxSource, ImagesSource, TableSource
 from tasks.config.explain import validated
 from tasks.config.learning import Pretrained
 from tasks.config.schema import Config
 from tasks.config.strict_yaml import parse
 from tasks.errors import ConfigError, UnsafeInput, did_you_mean, quoted
+from tasks.own import extension
 
 MAX_YAML_BYTES = 256 * 1024
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tasks import extension
 from tasks.config.base import BASELINES, METRICS, Strict, Task, higher_is_better
 from tasks.config.cleaning import Operation
 from tasks.config.data import Columns, Source, Split, Validate
@@ -16,6 +15,7 @@ from tasks.config.judging import BetterThan, Criterion, Evaluate, Extra, NotWors
 from tasks.config.learning import Encode, Fit, Network
 from tasks.config.retraining import Retrain
 from tasks.errors import did_you_mean, quoted
+from tasks.own import extension
 
 
 class Config(Strict):

@@ -12,7 +12,7 @@ from tasks.config import Columns, Retrain, Source, Task, higher_is_better
 from tasks.drift import distance
 from tasks.drift.profile import Profile
 from tasks.errors import quoted
-from tasks.extension import short
+from tasks.own.extension import short
 from tasks.records import Drift, ModelVersion, Standing, from_json
 
 

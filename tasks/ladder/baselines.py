@@ -25,7 +25,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tasks import extension
 from tasks.config import Columns, Encode, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, ModelyardError, did_you_mean, quoted
@@ -33,6 +32,7 @@ from tasks.ladder import texts
 from tasks.ladder.features import codes, flat, frame, nothing, stratified, thinned, truth_of, wide
 from tasks.learning.features import feature_columns
 from tasks.learning.targets import Scale
+from tasks.own import extension
 from tasks.predictions import Predictions
 
 SAMPLE = 5000

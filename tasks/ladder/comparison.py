@@ -15,8 +15,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tasks.config import METRICS, Task, higher_is_better
-from tasks.extension import short
 from tasks.ladder import metrics
+from tasks.own.extension import short
 from tasks.predictions import Predictions
 from tasks.records import Verdict, Word
 

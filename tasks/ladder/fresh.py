@@ -22,10 +22,10 @@ from tasks.cleaning import operations
 from tasks.config import METRICS, Columns
 from tasks.dataset import Dataset
 from tasks.errors import DataRejected, did_you_mean, quoted
-from tasks.extension import short
 from tasks.ladder import comparison, metrics
 from tasks.learning import scoring
 from tasks.learning.raw import as_type
+from tasks.own.extension import short
 from tasks.predictions import Predictions
 from tasks.wording import listed
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 
 from tasks.config import CRITERIA, BetterThan, Criterion, Limit, NotWorseThan
-from tasks.extension import short
 from tasks.ladder.comparison import CANDIDATE
+from tasks.own.extension import short
 from tasks.records import GateResult, Score, SliceScore, Verdict
 from tasks.wording import number
 

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from tasks import extension
 from tasks.errors import ConfigError, ModelyardError, did_you_mean, quoted
+from tasks.own import extension
 from tasks.predictions import Predictions
 
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)

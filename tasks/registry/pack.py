@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import extension
+from tasks.own import extension
 from tasks.registry import backend
 
 PACKAGE = Path(__file__).parents[1]

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from tasks import wording
 from tasks.config import Config, Limit
-from tasks.extension import short
+from tasks.own.extension import short
 from tasks.records import EvaluateRecord, FitRecord, Score, Verdict
 from tasks.reports import plots
 

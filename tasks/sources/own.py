@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks import extension
 from tasks.cleaning import content
 from tasks.config import OwnSource
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, quoted
+from tasks.own import extension
 from tasks.records import FileRecord
 from tasks.sources import idx
 from tasks.sources.columns import check_label, check_target

@@ -13,7 +13,7 @@
     def test_operation(tiny_table):
         testkit.check_operation(my_parts.tidy, tiny_table, column="size")
 
-Every check raises AssertionError that says what the contract is; `tasks.contracts` has them all.
+Every check raises AssertionError that says what the contract is; `tasks.own.contracts` has them all.
 """
 
 from tasks.testkit.data import tiny_context, tiny_images, tiny_table, tiny_texts

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks.contracts import Context
 from tasks.dataset import Dataset
+from tasks.own.contracts import Context
 from tasks.sources.idx import describe
 
 SHAPES = np.array([[[0, 0, 0], [1, 1, 1], [0, 0, 0]], [[0, 1, 0], [0, 1, 0], [0, 1, 0]]], dtype=np.uint8)

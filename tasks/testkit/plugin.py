@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tasks.contracts import Context
 from tasks.dataset import Dataset
+from tasks.own.contracts import Context
 from tasks.testkit import data
 
 

@@ -13,9 +13,9 @@ import pandas as pd
 
 from tasks import store
 from tasks.cleaning import content, own
-from tasks.contracts import Context
 from tasks.dataset import Dataset
 from tasks.errors import ModelyardError
+from tasks.own.contracts import Context
 from tasks.sources.own import examples
 
 SOME = 24

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks import extension, testkit
+from tasks import testkit
+from tasks.own import extension
 from tasks.predictions import Predictions
 
 PARTS = '''

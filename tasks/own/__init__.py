@@ -1,0 +1,1 @@
+"""What a project brings of its own: the contracts of its parts, and how they are found."""

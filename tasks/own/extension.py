@@ -1,0 +1,205 @@
+"""A project's own parts: `package.module:name` as an object, and the code behind it as files and a digest.
+
+A part may lie in a module of the yard's root (`my_parts.py` beside `data/`) or anywhere that Python
+imports from. Its code belongs to what a result was made of, so its digest stands in the keys of steps,
+and its files travel inside a model that needs them. Standard library only: this module travels too.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import ConfigError, ModelyardError, did_you_mean, quoted
+
+PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+"""What an import path looks like."""
+
+OURS = ("tasks", "flows")
+"""Packages whose code `store.code_digest` covers, and `pack` carries, by themselves."""
+
+
+def is_own(name: object) -> bool:
+    """Whether `name` is an import path, and not the name of something that ships."""
+    return isinstance(name, str) and re.match(PATTERN, name) is not None
+
+
+def short(name: str) -> str:
+    """What records, tables and pages call a part: of an import path the name behind the colon."""
+    return name.partition(":")[2] if is_own(name) else name
+
+
+def look_in(root: Path) -> None:
+    """Makes modules in `root` importable. It comes last, so that no file there hides a library."""
+    place = str(root.resolve())
+    if place not in sys.path:
+        sys.path.append(place)
+        importlib.invalidate_caches()
+
+
+def resolve(name: str, key: str) -> Any:
+    """The object that an import path names.
+
+    Args:
+        name: `package.module:name`.
+        key: The setting that holds it, for messages.
+
+    Raises:
+        ConfigError: No such module, one that can't be imported, or no such name in it.
+    """
+    path, _, inner = name.partition(":")
+    if path.partition(".")[0] in sys.stdlib_module_names:
+        raise ConfigError(f"{key}: {quoted(name)} is Python's own", fix="name a function of your own module")
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{path}.".startswith(f"{error.name}."):
+            raise ConfigError(f"{key}: {quoted(path)} can't be imported: {error}") from error
+        raise ConfigError(f"{key}: no module {quoted(error.name)}", fix=_searched()) from None
+    except Exception as error:  # whatever the user's module does at import
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"{key}: {quoted(path)} can't be imported: {told}") from error
+    if not hasattr(module, inner):
+        place = getattr(module, "__file__", None) or path
+        known = [word for word in vars(module) if not word.startswith("_")]
+        raise ConfigError(f"{key}: no {quoted(inner)} in {place}", fix=did_you_mean(inner, known))
+    return getattr(module, inner)
+
+
+def call(name: str, key: str, /, *arguments: Any, **options: Any) -> Any:
+    """What the part answers; an error of its own says whose it is.
+
+    Raises:
+        ConfigError: It raised something that is no ModelyardError.
+    """
+    return guarded(resolve(name, key), name, key, *arguments, **options)
+
+
+def guarded(part: Callable[..., Any], name: str, key: str, /, *arguments: Any, **options: Any) -> Any:
+    """The same for a part that is at hand already, or for something that it made."""
+    try:
+        return part(*arguments, **options)
+    except ModelyardError:
+        raise
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ConfigError(f"{key}: {quoted(name)} raised {told}", fix="--debug shows where") from error
+
+
+def _searched() -> str:
+    places = [place for place in sys.path if place and Path(place).is_dir() and "site-packages" not in place]
+    return f"looked in {', '.join(places[-3:])} and the installed packages"
+
+
+# --- the code behind a part ---------------------------------------------------------------------------
+
+
+def digests(names: Iterable[object]) -> dict[str, str]:
+    """Of each top-level module behind those of `names` that are import paths: what its code is.
+
+    For files that is their sha256, together with the files beside them that they import; for an
+    installed package its version.
+
+    Raises:
+        ConfigError: There is no such module.
+    """
+    found: dict[str, str] = {}
+    for path in sorted({str(name).partition(":")[0] for name in names if is_own(name)}):
+        top = path.partition(".")[0]
+        if top in OURS or top in found:
+            continue
+        found[top] = version(packages_distributions()[top][0]) if is_installed(path) else _digest(path)
+    return found
+
+
+def _digest(path: str) -> str:
+    content = hashlib.sha256()
+    for name, file in files(path).items():
+        content.update(f"{name}\0".encode())
+        content.update(hashlib.sha256(file.read_bytes()).digest())
+    return content.hexdigest()
+
+
+def is_installed(path: str) -> bool:
+    """Whether the module comes from an installed package, which is known by its version."""
+    return path.partition(".")[0] in packages_distributions() and "site-packages" in str(origin(path))
+
+
+def origin(path: str) -> Path:
+    """The file of the module `package.module`. Raises ConfigError when it has none."""
+    try:
+        spec = importlib.util.find_spec(path)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or not spec.origin or not Path(spec.origin).is_file():
+        raise ConfigError(
+            f"module {quoted(path)} has no file that could travel with a model", fix=_searched()
+        )
+    return Path(spec.origin)
+
+
+def files(path: str) -> Mapping[str, Path]:
+    """The Python files that the module `package.module` is made of, by their place below its home.
+
+    Its home is the folder that Python finds it in. Its whole top-level package belongs to it, or the
+    single file, and so does every other package or file of that home which one of them imports.
+
+    Raises:
+        ConfigError: There is no such module.
+    """
+    place = origin(path)
+    home = place.parents[path.count(".") + (place.name == "__init__.py")]
+    waiting, found = [path.partition(".")[0]], dict[str, Path]()
+    seen = {*OURS, *sys.stdlib_module_names}
+    while waiting:
+        top = waiting.pop()
+        if top in seen:
+            continue
+        seen.add(top)
+        for file in _members(home, top, whole=top == path.partition(".")[0]):
+            found[file.relative_to(home).as_posix()] = file
+            waiting += [name.partition(".")[0] for name in imported(file)]
+    return dict(sorted(found.items()))
+
+
+def _members(home: Path, top: str, *, whole: bool) -> Sequence[Path]:
+    """Python files of `top` in `home`; a folder that is no package counts only for the part itself."""
+    if (home / top / "__init__.py").is_file() or (whole and (home / top).is_dir()):
+        return sorted((home / top).rglob("*.py"))
+    single = home / f"{top}.py"
+    return [single] if single.is_file() else []
+
+
+def imported(file: Path, package: Sequence[str] = ()) -> Iterator[str]:
+    """Dotted names that a file imports at run time, also inside functions.
+
+    Args:
+        file: The file.
+        package: Names of the packages that it lies in, from the top, where relative imports start.
+    """
+    for node in _executed(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            if module:
+                yield module
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _executed(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every node but those that only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            continue
+        yield node
+        yield from _executed(node)
