@@ -143,6 +143,8 @@ def _explain(error: Exception, words: list[str], *, plain: bool) -> int:
     known = _foreseen(error)
     if known is not None:
         return _refuse(known.code, known.message, known.fix, known.exit_code, plain=plain)
+    if theirs := _own_part(error):
+        return _refuse("OWN_PART", theirs, "--debug shows the way there", 1, plain=plain)
     place = _keep(words)
     what = f"{type(error).__name__}: {error}".splitlines()[0]
     return _refuse("BUG", what, f"this is a fault of modelyard's: please report {place}", BUG, plain=plain)
@@ -191,6 +193,20 @@ def _foreseen(error: BaseException) -> ModelyardError | None:
             return Unavailable(f"a server stopped answering: {type(seen).__name__} {seen}".strip())
         seen = seen.__cause__
     return None
+
+
+def _own_part(error: Exception) -> str:
+    """The line of a project's own part that raised, or that called what did; empty where it is ours."""
+    from tasks.own import extension  # noqa: PLC0415
+
+    ours = Path(__file__).parents[1]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if any(path.is_relative_to(ours / package) for package in extension.OURS):
+            return ""
+        if extension.holds(path):
+            return f"{path}, line {frame.lineno}: {type(error).__name__}: {error}".splitlines()[0]
+    return ""
 
 
 def _keep(words: list[str]) -> Path:

@@ -27,6 +27,10 @@ OURS = ("tasks", "flows")
 """Packages whose code `store.code_digest` covers, and `pack` carries, by themselves."""
 
 
+_resolved: set[str] = set()
+"""Modules that parts came from in this process."""
+
+
 def is_own(name: object) -> bool:
     """Whether `name` is an import path, and not the name of something that ships."""
     return isinstance(name, str) and re.match(PATTERN, name) is not None
@@ -71,6 +75,7 @@ def resolve(name: str, key: str) -> Any:
         place = getattr(module, "__file__", None) or path
         known = [word for word in vars(module) if not word.startswith("_")]
         raise ConfigError(f"{key}: no {quoted(inner)} in {place}", fix=did_you_mean(inner, known))
+    _resolved.add(path)
     return getattr(module, inner)
 
 
@@ -144,6 +149,11 @@ def origin(path: str) -> Path:
             f"module {quoted(path)} has no file that could travel with a model", fix=_searched()
         )
     return Path(spec.origin)
+
+
+def holds(file: Path) -> bool:
+    """Whether a file is code of a part that was resolved in this process."""
+    return any(file in files(path).values() for path in _resolved if not is_installed(path))
 
 
 def files(path: str) -> Mapping[str, Path]:

@@ -53,6 +53,13 @@ class Net(nn.Module):
         return self.last(relu(self.first(numbers)))
 
 
+class Torn(Net):
+    """Forgets that there are categories."""
+
+    def forward(self, numbers, codes):
+        return self.last(numbers)
+
+
 def cost(truth, predictions):
     """A missed inner ring costs three, a missed outer one 1."""
     return np.where(truth == predictions.values, 0.0, np.where(truth == "inner", 3.0, 1.0))
@@ -242,6 +249,15 @@ def test_two_batches_through_every_step(yard, own):
     assert steps["split"]["train"] <= 2 * 32 + 2
     assert "look-after-split" in answer.err
     assert yard.versions("own") == before
+
+
+def test_an_error_of_a_part_is_not_called_ours(yard, own):
+    kind = 'network={kind: "parts_of_rings:Torn"}'
+    answer = yard("train", "own", "--fast-dev-run", "--json", "--set", kind)
+    assert answer.code == 1
+    error = answer.document["error"]
+    assert error["code"] == "OWN_PART"
+    assert re.search(r"parts_of_rings\.py, line \d+: RuntimeError: .*shapes", error["message"])
 
 
 @pytest.mark.parametrize(("network", "learned"), [(None, True), ("{kind: neuron}", False)])
