@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_union
 from sklearn.svm import LinearSVC
@@ -77,6 +78,12 @@ def test_the_sum_is_the_sum_of_both_at_unit_size() -> None:
     odds = np.diff(bayes.predict_log_proba(counts.transform(test)))[:, 0]
     total = margin.decision_function(both.transform(test)) / summed.sizes[0] + odds / summed.sizes[1]
     np.testing.assert_array_equal(summed.predict(test), np.where(total > 0, "class 1", "class 0"))
+    # Sizes are those of rows that were left out; half the margin is for, half against.
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    left_out = cross_val_predict(
+        LinearSVC(C=0.3, random_state=0), both.transform(train), labels, cv=folds, method="decision_function"
+    )
+    assert summed.sizes[0] == pytest.approx(np.sqrt((left_out**2).mean()) / 2)
 
 
 def test_a_class_of_one_row_does_not_stop_the_sum() -> None:
