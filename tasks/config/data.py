@@ -11,6 +11,10 @@ from tasks.own import extension
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pbm")
 """How files are called that hold pictures; what they hold is told by their bytes alone."""
+TEXTS = (".txt",)
+"""How files are called that hold one text each."""
+LINES = (".jsonl", ".ndjson")
+"""How files are called that hold an object of JSON a line."""
 
 
 class TableSource(Strict):

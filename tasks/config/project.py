@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tasks.config.data import PICTURES, IdxSource, ImagesSource, TableSource
+from tasks.config.data import LINES, PICTURES, TEXTS, IdxSource, ImagesSource, TableSource, TextsSource
 from tasks.config.explain import validated
 from tasks.config.learning import Pretrained
 from tasks.config.schema import Config
@@ -79,7 +80,7 @@ def load(
     if config.name != name:
         raise ConfigError(f"{path}: name is {quoted(config.name)}, but the folder is called {quoted(name)}")
     _inside(path.parent, config.validation.suite)
-    if source is None and isinstance(config.source, (TableSource, IdxSource, ImagesSource)):
+    if source is None and isinstance(config.source, (TableSource, IdxSource, ImagesSource, TextsSource)):
         _inside(path.parent, config.source.path)
     return Project(config=_placed(config, path.parent), folder=path.parent)
 
@@ -123,7 +124,7 @@ def _inside(folder: Path, relative: str) -> None:
 
 
 def source_at(path: Path, named_by: str, own: Any = None) -> dict[str, Any]:
-    """The `source:` section for data at `path`: IDX files and pictures by their names, else a table.
+    """The `source:` section for data at `path`: IDX files, pictures and texts by their names, else a table.
 
     Args:
         path: A file or folder.
@@ -141,17 +142,19 @@ def source_at(path: Path, named_by: str, own: Any = None) -> dict[str, Any]:
         return {"kind": "idx", **found}
     if known.get("kind") == "images":
         return {**known, **found}
-    if path.is_dir() and _has_pictures(path):
+    if known.get("kind") == "texts" or path.suffix.lower() in LINES or (path.is_dir() and _has(path, TEXTS)):
+        return {"kind": "texts", **found}
+    if path.is_dir() and _has(path, PICTURES):
         # MNIST's own size, unless the project names another; what comes from IDX and CSV is grey.
         grey = {"size": known.get("shape", (28, 28)), "mode": "grey"}
         return {"kind": "images", **found, **(grey if known.get("kind") in ("idx", "package") else {})}
     return {"kind": "table", **found}
 
 
-def _has_pictures(folder: Path) -> bool:
-    """Whether a picture lies in a class folder, of an official split or not."""
+def _has(folder: Path, endings: Collection[str]) -> bool:
+    """Whether a file with such an ending lies in a class folder, of an official split or not."""
     below = chain.from_iterable(folder.glob(pattern) for pattern in ("*/*", "*/*/*"))
-    return any(path.suffix.lower() in PICTURES for path in below)
+    return any(path.suffix.lower() in endings for path in below)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

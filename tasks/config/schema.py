@@ -41,6 +41,8 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
+        if self.source.kind == "texts" and self.columns.text is None:
+            raise ValueError("columns.text: required for texts: the name of their column, text in a folder")
         metrics, rungs = METRICS[self.task], (*self.evaluate.baselines, "champion")
         problems = [
             _unmade(f"evaluate.baselines.{i}", name, BASELINES[self.task])

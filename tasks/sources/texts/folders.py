@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tasks.config.data import TEXTS
 from tasks.dataset import Dataset
 from tasks.errors import DataFormatError
 from tasks.records import FileRecord
@@ -16,13 +17,12 @@ from tasks.sources.images import finding
 from tasks.sources.loaded import Loaded
 from tasks.store import digest
 
-ENDINGS = frozenset({".txt"})
 ROLE = "text of "
 
 
 def is_one(folder: Path) -> bool:
     """Whether a text lies in a folder within it."""
-    return any(path.suffix.lower() in ENDINGS for path in folder.glob("*/*"))
+    return any(path.suffix.lower() in TEXTS for path in folder.glob("*/*"))
 
 
 def contents(folder: Path, name: str) -> Iterator[Content]:
@@ -31,7 +31,7 @@ def contents(folder: Path, name: str) -> Iterator[Content]:
     Raises:
         DataError, ResourceLimit, UnsafeInput: As `finding.by_folder` raises them.
     """
-    found = finding.by_folder(folder, name, what="text", endings=ENDINGS)
+    found = finding.by_folder(folder, name, what="text", endings=TEXTS)
     for path in found.rows["path"]:
         # The folder's name as text, whatever type the labels get: it is what the fingerprint covers.
         yield Content(f"{ROLE}{Path(path).parent.as_posix()}", path, files.read(folder / path, path))

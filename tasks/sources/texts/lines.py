@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tasks.config.data import LINES
 from tasks.dataset import Dataset
 from tasks.errors import DataFormatError, DataRejected, quoted
 from tasks.records import FileRecord
@@ -16,13 +17,12 @@ from tasks.sources.columns import check_names
 from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
 
-ENDINGS = (".jsonl", ".ndjson")
 _SCALARS: dict[type, str] = {str: "text", bool: "a truth value", int: "a number", float: "a number"}
 
 
 def is_one(path: Path) -> bool:
     """Whether a file's name says so; gzip around it does not count."""
-    return path.is_file() and any(suffix.lower() in ENDINGS for suffix in path.suffixes[-2:])
+    return path.is_file() and any(suffix.lower() in LINES for suffix in path.suffixes[-2:])
 
 
 def load(part: Content) -> Loaded:
