@@ -19,7 +19,6 @@ def new(
     target: str | None = None,
     task: Literal["classification", "regression"] | None = None,
     text: str | None = None,
-    in_place: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,
 ) -> None:
@@ -38,8 +37,6 @@ def new(
         Whether the target is a class or a number; guessed when absent.
     text
         The column of texts, which is then all that is learned from.
-    in_place
-        Leave the data where it is instead of copying it into the project.
     dry_run
         Say what would be decided and write nothing.
     """
@@ -54,7 +51,7 @@ def new(
     for guess in draft.guesses:
         _show(out, guess)
     if not dry_run:
-        folder.write(root, name, draft, path, copy=not in_place)
+        folder.write(root, name, draft, path)
     _tell(out, name, home, dry_run=dry_run)
     document: dict[str, Any] = {
         "project": name,

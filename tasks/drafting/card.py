@@ -82,8 +82,6 @@ def _faults(draft: Draft) -> list[str]:
 
 
 def _files(files: Mapping[str, str]) -> list[str]:
-    if not files:
-        return ["The data stays where it is; `project.yaml` names its place."]
     shown = [f"- `{path}`: sha256 `{sha256}`" for path, sha256 in list(files.items())[:SHOWN_FILES]]
     left = len(files) - len(shown)
     return [*shown, f"- and {left:,} more"] if left else shown

@@ -14,13 +14,10 @@ from tasks.config import Config, ImagesSource
 from tasks.config.explain import validated
 from tasks.drafting import card, page
 from tasks.drafting.guesses import Draft
-from tasks.errors import ConfigError, ResourceLimit, quoted
+from tasks.errors import ConfigError, quoted
 from tasks.sources import files, images
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-COPIED = 2**30
-"""Most bytes of data that are copied into the project."""
-
 RAW = "raw"
 
 
@@ -55,37 +52,38 @@ def config(name: str, draft: Draft, data: str) -> Config:
     return validated(tree, Path("draft"))
 
 
-def write(root: Path, name: str, draft: Draft, place: Path, *, copy: bool) -> Path:
-    """Makes `data/NAME` with the three files, and the data unless it stays where it is.
+def write(root: Path, name: str, draft: Draft, place: Path) -> Path:
+    """Makes `data/NAME` with the three files and a copy of the data.
+
+    A project's data lies within it: what `project.yaml` says must not reach other files of the machine.
 
     Args:
         root: The folder that holds `data/`.
         name: Of the project.
         draft: What was decided.
         place: Where the data is now.
-        copy: Whether it is copied into the project.
 
     Returns:
         The project's folder.
 
     Raises:
         ConfigError: The name is taken.
-        ResourceLimit: More data than is copied.
+        UnsafeInput: A link out of the data's folder.
     """
     home = check_name(root, name)
-    members = _members(draft.tree["source"], place) if copy else {}
-    _check_size(members)
+    members = _members(draft.tree["source"], place)
     home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=f".{name}-") as temporary:
         made = Path(temporary) / name
         made.mkdir()
         hashes = {f"{RAW}/{path}": _copied(origin, made / RAW / path) for path, origin in members.items()}
-        settings = config(name, draft, _data(place) if copy else str(place.resolve()))
+        settings = config(name, draft, _data(place))
         suite = {"name": name, "meta": {"notes": _NOTES}, "expectations": list(draft.expectations)}
         store.write_json(made / settings.validation.suite, suite)
         store.write_text(made / "project.yaml", page.written(settings, draft.guesses, _head(name)))
         store.write_text(made / "README.md", card.written(settings, draft, hashes, files.shown(place.name)))
         store.write_text(made / ".gitignore", f"{RAW}/\nwork/\n")
+        check_name(root, name)  # reading took a while
         made.rename(home)
     return home
 
@@ -120,15 +118,6 @@ def _members(source: Mapping[str, Any], place: Path) -> dict[str, Path]:
     for path, origin in paths.items():
         files.inside(origin, place, path)
     return {path: origin for path, origin in paths.items() if not any(p[0] == "." for p in Path(path).parts)}
-
-
-def _check_size(members: Mapping[str, Path]) -> None:
-    size = sum(path.stat().st_size for path in members.values())
-    if size > COPIED:
-        raise ResourceLimit(
-            f"{size:,} bytes of data; at most {COPIED:,} are copied into a project",
-            fix="say --in-place to leave the data where it is",
-        )
 
 
 def _copied(origin: Path, place: Path) -> str:

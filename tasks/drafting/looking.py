@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tasks import sources
-from tasks.config import Columns, TableSource
+from tasks.config import Columns, TableSource, TextsSource
 from tasks.drafting import finding, pictures, tables, texts
 from tasks.drafting.guesses import Asked, Draft, Guess
 from tasks.errors import ConfigError, quoted
@@ -44,21 +44,22 @@ def _of_table(place: Path, asked: Asked, why: str) -> Draft:
         return _with(pictures.draft(section, place, said), label)
     column = asked.text or texts.column(rows, asked.target)
     if column is not None:
-        return texts.draft(rows, source, column, asked, finding.guess("texts", texts.reason(rows, column)))
+        told = "you named their column" if asked.text else "one column holds free text, with little beside it"
+        return texts.draft(source, place, column, asked, finding.guess("texts", told))
     return _with(tables.draft(rows, source, asked), finding.guess("table", f"{why}, {len(rows):,} rows"))
 
 
 def _of_texts(place: Path, asked: Asked, said: Guess) -> Draft:
     source = finding.source("texts", place)
-    rows = texts.read(source, place, asked.text)
     if place.is_dir():
         _only_label(asked)
-        return texts.draft(rows, source, "text", Asked("label", asked.task), said)
+        return texts.draft(source, place, "text", Asked("label", asked.task), said)
+    rows = sources.read(TextsSource(**source), place.parent, None, Columns()).dataset.rows
     column = asked.text or texts.column(rows, asked.target, alone=True)
     if column is None:
         candidates = " | ".join(map(str, rows.columns[:8]))
         raise ConfigError("which column holds the texts? Nothing was written", fix=f"say --text {candidates}")
-    return texts.draft(rows, source, column, asked, said)
+    return texts.draft(source, place, column, asked, said)
 
 
 def _only_label(asked: Asked) -> None:

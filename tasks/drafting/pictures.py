@@ -103,7 +103,7 @@ def _fitted(section: dict[str, Any], rows: pd.DataFrame) -> tuple[dict[str, Any]
 
 
 def _budget(share: float, bad: int, rows: int) -> float:
-    return min(0.99, round(share + np.ceil(100 * bad / rows) / 100, 2))
+    return min(0.99, round(share + -(-100 * bad // rows) / 100, 2))
 
 
 def _damaged(bad: Mapping[int, str], share: float) -> list[Guess]:

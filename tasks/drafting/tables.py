@@ -83,7 +83,7 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
             "split": {"strategy": judged.split},
             "encode": {"numeric": "quantile"},
             "network": _network(len(rows), numbers),
-            "fit": _fit(len(rows)) | ({"class_weights": "balanced"} if judged.balanced else {}),
+            "fit": _fit(len(rows), judged),
             **outcome.bar(judged, ("logistic", "boosting") if judged.classes else ("ridge", "boosting")),
         },
         guesses=guesses,
@@ -184,7 +184,7 @@ def _times(rows: pd.DataFrame, features: Sequence[str]) -> list[Guess]:
 def _network(rows: int, numbers: int) -> dict[str, Any]:
     """Several small networks side by side, with bins where there are rows to fill them."""
     wide = 256 if rows >= 2_000 else 64
-    bins = 0 if numbers > 200 else 32 if rows >= 2_000 else 8
+    bins = 32 if rows >= 2_000 and numbers <= 200 else 0
     return {
         "kind": "mlp",
         "hidden": (wide, wide),
@@ -196,7 +196,7 @@ def _network(rows: int, numbers: int) -> dict[str, Any]:
     }
 
 
-def _fit(rows: int) -> dict[str, Any]:
+def _fit(rows: int, judged: outcome.Outcome) -> dict[str, Any]:
     """Small data: small batches, many epochs; large data: a budget of examples."""
     batch = int(np.clip(2 ** round(math.log2(max(rows, 2) / 40)), 16, 512))
     return {
@@ -207,4 +207,6 @@ def _fit(rows: int) -> dict[str, Any]:
         "weight_decay": 0.01,
         "schedule": "cosine",
         "refit": True,
+        "metric": "log_loss" if judged.classes else None,  # steadier than accuracy at picking the epoch
+        "class_weights": "balanced" if judged.balanced else "none",
     }

@@ -9,17 +9,16 @@ from typing import Any
 import pandas as pd
 
 from tasks import sources
-from tasks.config import Columns, TextsSource
+from tasks.config import Columns, TableSource, TextsSource
+from tasks.dataset import TEXTUAL
 from tasks.drafting import columns, outcome, suite, tables
 from tasks.drafting.guesses import Asked, Draft, Guess
 
 BESIDE = 2
 """Other columns to learn from, up to which a table with a free text is taken for texts."""
 
-
-def read(source: Mapping[str, Any], place: Path, text: str | None) -> pd.DataFrame:
-    """The raw rows of a source of texts."""
-    return sources.read(TextsSource(**source), place.parent, None, Columns(text=text)).dataset.rows
+RARE_SCRIPT = 0.01
+"""Share of the texts below which a script is a stray one."""
 
 
 def column(rows: pd.DataFrame, target: str | None, *, alone: bool = False) -> str | None:
@@ -36,32 +35,30 @@ def column(rows: pd.DataFrame, target: str | None, *, alone: bool = False) -> st
     return written[0] if len(written) == 1 and (alone or others <= BESIDE) else None
 
 
-def reason(rows: pd.DataFrame, name: str) -> str:
-    """Why a table was taken for texts."""
-    words = float(rows[name].dropna().head(1000).str.split().str.len().median())
-    return f"column {name!r} holds free text, {words:.0f} words in the median, and there is little else"
-
-
-def draft(rows: pd.DataFrame, source: Mapping[str, Any], text: str, asked: Asked, kind: Guess) -> Draft:
+def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind: Guess) -> Draft:
     """The project.
 
     Args:
-        rows: The raw rows.
         source: The section `source`.
+        place: Where the data is.
         text: The column of texts.
         asked: What the user decided.
         kind: Why it was taken for texts.
 
     Raises:
         ConfigError: It can't be told which column is the target.
-        DataRejected: A target that can't be learned.
+        DataError: A target that can't be learned, or a column that holds no texts.
     """
-    others = rows.drop(columns=[text, *(name for name in rows.columns if name.startswith("text_"))])
+    section = TextsSource(**source) if source["kind"] == "texts" else TableSource(**source)
+    rows = sources.read(section, place.parent, None, Columns(text=text)).dataset.rows
+    others = rows.drop(columns=[text, *TEXTUAL])
     seen = tables.look(others, asked)
     judged = outcome.of(rows[seen.target], seen.task)
     blank = int((rows[text].fillna("").str.strip() == "").sum())
     rungs = ("bayes", "logistic", "svm", "ngrams") if judged.classes else ("ridge",)
-    said = Guess(what="columns.text", column=text, guess="the only feature", evidence=kind.evidence)
+    words = rows["text_tokens"].median()
+    told = f"{words:.0f} words in the median, {len(rows):,} rows"
+    said = Guess(what="columns.text", column=text, guess="the only feature", evidence=told)
     trims = columns.cleaning(others, [seen.target], seen.target)
     return Draft(
         tree={
@@ -81,12 +78,13 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], text: str, asked: Asked
             suite.size(len(rows)),
             suite.complete(seen.target),
             *judged.expectations,
-            *_described(rows[text], text),
+            suite.complete(text, "A row without a text teaches nothing."),
+            *_described(rows),
         ),
         rows=len(rows),
         facts=(
             ("Features", f"the texts of `{text}`"),
-            ("Other columns", f"{len(others.columns) - 1}, unused"),
+            ("Unused", f"{len(others.columns) - 1} other columns"),
         ),
     )
 
@@ -130,22 +128,17 @@ def _comes_again(column: pd.Series) -> bool:
     return 20 < distinct <= column.notna().sum() / 2
 
 
-def _described(texts: pd.Series, name: str) -> list[suite.Expectation]:
-    """What describes a text: how long it is, and whether anything is in it."""
-    words = texts.fillna("").str.split().str.len().rename("text_tokens")
-    most = int(3 * max(1, words.max()))
-    notes = f"{words.min()} to {words.max()} words between spaces in the data, and three times as many."
+def _described(rows: pd.DataFrame) -> list[suite.Expectation]:
+    """What describes a text: how long it is, its script, and whether there is a word in it."""
+    most, scripts = int(rows["text_tokens"].max()), rows["text_script"].value_counts(normalize=True)
+    usual = sorted(map(str, scripts[scripts >= RARE_SCRIPT].index))
+    long = f"At most {most:,} words in the data, and three times as many."
+    kept: list[tuple[str, str, dict[str, Any]]] = [
+        ("between", long, {"column": "text_tokens", "min_value": 0, "max_value": 3 * max(1, most)}),
+        ("in_set", "Scripts of the data.", {"column": "text_script", "value_set": usual, "mostly": 0.9}),
+        ("in_set", "A text without a word.", {"column": "text_empty", "value_set": [False], "mostly": 0.95}),
+    ]
     return [
-        suite.complete(name, "A row without a text teaches nothing."),
-        suite.expectation(
-            "column_values_to_be_between", "warning", notes, column="text_tokens", min_value=0, max_value=most
-        ),
-        suite.expectation(
-            "column_values_to_be_in_set",
-            "warning",
-            "Texts that hold no word.",
-            column="text_empty",
-            value_set=[False],
-            mostly=0.95,
-        ),
+        suite.expectation(f"column_values_to_be_{rule}", "warning", notes, **arguments)
+        for rule, notes, arguments in kept
     ]
