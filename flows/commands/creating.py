@@ -52,7 +52,7 @@ def new(
         _show(out, guess)
     if not dry_run:
         folder.write(root, name, draft, path)
-    _tell(out, name, home, dry_run=dry_run)
+    _tell(out, name, home.relative_to(root), dry_run=dry_run)
     document: dict[str, Any] = {
         "project": name,
         "folder": None if dry_run else str(home),

@@ -10,14 +10,12 @@ from typing import Any, Literal
 import pandas as pd
 
 from tasks.cleaning.reading import is_text
-from tasks.config.data import PICTURES
+from tasks.config.data import LINES, PICTURES, TEXTS
 from tasks.drafting.guesses import Guess
 from tasks.errors import ConfigError, quoted
 from tasks.sources import files, table
 
 Kind = Literal["table", "idx", "images", "texts"]
-TEXTS = (".txt", ".text", ".md")
-LINES = (".jsonl", ".ndjson", ".json")
 LOOKED_AT = 1000
 """Files of a folder, or values of a column, that are looked at to tell its kind."""
 

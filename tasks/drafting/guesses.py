@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tasks.config import Task
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
+_WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+"""Read as something else than text where they stand bare."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +23,13 @@ class Asked:
         target: The column to predict.
         task: Whether it is a class or a number.
         text: The column of texts, which is then all that is learned from.
+        why: How it is known what the target is.
     """
 
     target: str | None = None
     task: Task | None = None
     text: str | None = None
+    why: str = "you named it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,3 +80,14 @@ class Draft:
     def open(self) -> tuple[Guess, ...]:
         """What a person should look at."""
         return tuple(guess for guess in self.guesses if guess.open)
+
+
+def flow(value: Any) -> str:
+    """Plain data on one line, as `strict_yaml` reads it back."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{flow(str(k))}: {flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable())

@@ -53,7 +53,9 @@ def _of_texts(place: Path, asked: Asked, said: Guess) -> Draft:
     source = finding.source("texts", place)
     if place.is_dir():
         _only_label(asked)
-        return texts.draft(source, place, "text", Asked("label", asked.task), said)
+        return texts.draft(
+            source, place, "text", Asked("label", asked.task, why="the name of each folder"), said
+        )
     rows = sources.read(TextsSource(**source), place.parent, None, Columns()).dataset.rows
     column = asked.text or texts.column(rows, asked.target, alone=True)
     if column is None:

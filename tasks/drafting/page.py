@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import json
-import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -17,11 +15,9 @@ from pydantic import BaseModel
 from tasks.config import Config
 from tasks.config.explain import validated
 from tasks.config.strict_yaml import parse
-from tasks.drafting.guesses import Guess
+from tasks.drafting.guesses import Guess, flow
 
 WIDTH = 100
-PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*( [A-Za-z0-9_./-]+)*")
-WORDS = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 TOP = {
     "name": "How the project is called; the folder's name.",
     "task": "regression or classification.",
@@ -94,17 +90,6 @@ def _reasons(guesses: Sequence[Guess], key: str) -> Iterator[str]:
 def _comment(text: str) -> list[str]:
     shown = "".join(c if c.isprintable() else " " for c in text)
     return [f"# {line}" for line in textwrap.wrap(shown, WIDTH, break_long_words=False)]
-
-
-def flow(value: Any) -> str:
-    """Plain data on one line, as `strict_yaml` reads it back."""
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{flow(str(k))}: {flow(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(flow, value)) + "]"
-    if isinstance(value, str) and PLAIN.fullmatch(value) and value.lower() not in WORDS:
-        return value
-    return json.dumps(value, ensure_ascii=isinstance(value, str) and not value.isprintable())
 
 
 def _first(text: str | None) -> str:

@@ -109,7 +109,7 @@ def _budget(share: float, bad: int, rows: int) -> float:
 def _damaged(bad: Mapping[int, str], share: float) -> list[Guess]:
     if not bad:
         return []
-    told = f"{len(bad):,} files can't be read as pictures: {next(iter(bad.values()))}"
+    told = f"{len(bad):,} file{'s' * (len(bad) > 1)} can't be read as pictures: {next(iter(bad.values()))}"
     return [
         Guess(
             what="validate.quarantine",

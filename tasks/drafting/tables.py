@@ -14,7 +14,7 @@ from tasks.cleaning.operations import apply
 from tasks.config import Task
 from tasks.drafting import columns, leaking, outcome, suite, target
 from tasks.drafting.columns import Finding
-from tasks.drafting.guesses import Asked, Draft, Guess
+from tasks.drafting.guesses import Asked, Draft, Guess, flow
 from tasks.errors import DataRejected
 
 NULL_SHARE = 0.6
@@ -105,7 +105,7 @@ def look(rows: pd.DataFrame, asked: Asked) -> Seen:
     """Chooses the target and sorts the other columns."""
     found = columns.find(rows, [name for name in rows.columns if name != asked.target])
     usable = [f.name for f in found if f.role == "feature"]
-    chosen = target.choose(rows, asked.target, usable)
+    chosen = target.choose(rows, asked, usable)
     name = str(chosen.column)
     task, why = target.kind_of(rows[name], asked.task)
     kinds = [other for other in ("classification", "regression") if other != task]
@@ -119,7 +119,7 @@ def look(rows: pd.DataFrame, asked: Asked) -> Seen:
 def choose_label(rows: pd.DataFrame, asked: Asked) -> Guess:
     """The column of labels in a list of pictures."""
     found = columns.find(rows, [name for name in rows.columns if name != asked.target])
-    return target.choose(rows, asked.target, [f.name for f in found if f.role == "feature"])
+    return target.choose(rows, asked, [f.name for f in found if f.role == "feature"])
 
 
 def _drops(seen: Seen, dropped: Sequence[str]) -> list[Guess]:
@@ -134,12 +134,8 @@ def _drops(seen: Seen, dropped: Sequence[str]) -> list[Guess]:
 
 def _with_override(guess: Guess, dropped: Sequence[str]) -> Guess:
     """The same with the setting that takes the column back."""
-    others = ", ".join(_word(name) for name in dropped if name != guess.column)
-    return Guess(**{**vars(guess), "override": f"columns.drop=[{others}]"})
-
-
-def _word(name: str) -> str:
-    return name if name.isidentifier() else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    others = [name for name in dropped if name != guess.column]
+    return Guess(**{**vars(guess), "override": f"columns.drop={flow(others)}"})
 
 
 def _groups(seen: Seen) -> list[Guess]:
@@ -151,7 +147,7 @@ def _groups(seen: Seen) -> list[Guess]:
             column=f.name,
             guess="rows are dealt one by one",
             evidence=told,
-            override=f'split={{strategy: group, column: "{f.name}"}}',
+            override=f"split={flow({'strategy': 'group', 'column': f.name})}",
             open=True,
         )
         for f in seen.found
@@ -170,7 +166,7 @@ def _times(rows: pd.DataFrame, features: Sequence[str]) -> list[Guess]:
             column=name,
             guess="rows are dealt whatever their date",
             evidence=told,
-            override=f'split={{strategy: time, column: "{name}"}}',
+            override=f"split={flow({'strategy': 'time', 'column': name})}",
             open=True,
         )
         for name in features

@@ -9,7 +9,7 @@ import pandas as pd
 from tasks.cleaning.reading import is_text
 from tasks.config import Task
 from tasks.drafting.columns import is_number, is_whole, present
-from tasks.drafting.guesses import Guess
+from tasks.drafting.guesses import Asked, Guess
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 
 CERTAIN = ("target", "label", "labels", "class", "y", "outcome", "response")
@@ -34,23 +34,22 @@ MANY_CLASSES = 200
 SHOWN = 6
 
 
-def choose(rows: pd.DataFrame, asked: str | None, usable: Sequence[str]) -> Guess:
+def choose(rows: pd.DataFrame, asked: Asked, usable: Sequence[str]) -> Guess:
     """The column to predict.
 
     Args:
         rows: All rows.
-        asked: What the user named.
+        asked: What the user decided.
         usable: Columns that could be predicted: no key, no constant, no free text.
 
     Raises:
         ConfigError: No such column, or nothing says which one it is.
     """
-    if asked is not None:
-        if asked not in rows.columns:
-            raise ConfigError(
-                f"--target: no column {quoted(asked)}", fix=did_you_mean(asked, map(str, rows.columns))
-            )
-        return _guess(asked, "you named it")
+    if asked.target is not None:
+        if asked.target not in rows.columns:
+            fix = did_you_mean(asked.target, map(str, rows.columns))
+            raise ConfigError(f"--target: no column {quoted(asked.target)}", fix=fix)
+        return _guess(asked.target, asked.why)
     small = {name.strip().lower() for name in rows.columns}
     certain = {*CERTAIN} - ({"y"} if {"x", "z"} & small else set())  # a coordinate among others
     named = [name for name in usable if name.strip().lower() in certain]
@@ -59,12 +58,18 @@ def choose(rows: pd.DataFrame, asked: str | None, usable: Sequence[str]) -> Gues
     likely = [name for name in usable if name.strip().lower().replace(" ", "_") in LIKELY]
     if not named and len(likely) == 1:
         return _guess(likely[0], "of all names, its is the one that is usually predicted")
-    texts = [name for name in usable if not is_number(rows[name])]
+    texts = [name for name in usable if _could_be_classes(rows[name])]
     if not named and not likely and len(texts) == 1 and usable[-1] == texts[0]:
         return _guess(texts[0], "the last column, and the only one that holds classes")
     candidates = named or likely or [*texts, *(name for name in reversed(usable) if name not in texts)]
     shown = " | ".join(candidates[:SHOWN]) + (" | …" if len(candidates) > SHOWN else "")
     raise ConfigError("which column is to be predicted? Nothing was written", fix=f"say --target {shown}")
+
+
+def _could_be_classes(column: pd.Series) -> bool:
+    return not (is_number(column) or pd.api.types.is_datetime64_any_dtype(column.dtype)) and (
+        present(column).nunique() <= CLASSES
+    )
 
 
 def _guess(name: str, why: str) -> Guess:

@@ -12,7 +12,7 @@ from tasks import sources
 from tasks.config import Columns, TableSource, TextsSource
 from tasks.dataset import TEXTUAL
 from tasks.drafting import columns, outcome, suite, tables
-from tasks.drafting.guesses import Asked, Draft, Guess
+from tasks.drafting.guesses import Asked, Draft, Guess, flow
 
 BESIDE = 2
 """Other columns to learn from, up to which a table with a free text is taken for texts."""
@@ -115,7 +115,7 @@ def _beside(seen: tables.Seen) -> list[Guess]:
             column=name,
             guess="texts are dealt one by one",
             evidence=told,
-            override=f'split={{strategy: group, column: "{name}"}}',
+            override=f"split={flow({'strategy': 'group', 'column': name})}",
             open=True,
         )
         for name in seen.rows.columns

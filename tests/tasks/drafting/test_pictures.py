@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks import config
+from tasks.checks import suite
+from tasks.drafting import folder, looking
+from tasks.drafting.guesses import Asked
+from tasks.errors import ConfigError
+
+
+def paint(place: Path, *, grey: bool, margin: bool, count: int = 14) -> Path:
+    """Two folders of pictures of mixed sizes: bright and dark."""
+    rng = np.random.default_rng(2)
+    for label, level in (("bright", 200), ("dark", 40)):
+        (place / label).mkdir(parents=True)
+        for i in range(count):
+            shape = (24 + i % 3 * 4, 30) if grey else (24 + i % 3 * 4, 30, 3)
+            pixels = rng.integers(level - 30, level + 30, shape).astype(np.uint8)
+            if margin:
+                framed = np.zeros_like(pixels)
+                framed[4:-4, 4:-4] = pixels[4:-4, 4:-4]
+                pixels = framed
+            Image.fromarray(pixels).save(place / label / f"{i}.png")
+    return place
+
+
+def test_colour_of_mixed_sizes(tmp_path) -> None:
+    draft = looking.draft(paint(tmp_path / "in", grey=False, margin=False), Asked())
+    assert draft.tree["source"] | {"path": ""} == {
+        "kind": "images", "path": "", "size": (28, 30), "mode": "colour",
+    }  # fmt: skip
+    assert draft.tree["fit"]["augment"] == {"shift": 0}
+    home = folder.write(tmp_path / "root", "pics", draft, tmp_path / "in")
+    assert config.load(tmp_path / "root", "pics").config.source.path == "raw"
+    assert (home / "raw" / "dark" / "3.png").exists()
+    assert suite.load(home / "expectations.json").name == "pics"
+
+
+def test_grey_with_a_margin_may_be_shifted(tmp_path) -> None:
+    draft = looking.draft(paint(tmp_path / "in", grey=True, margin=True), Asked())
+    assert draft.tree["source"]["mode"] == "grey"
+    assert draft.tree["fit"]["augment"] == {"shift": 2}
+
+
+def test_a_damaged_picture_fits_the_budget(tmp_path) -> None:
+    place = paint(tmp_path / "in", grey=True, margin=False)
+    (place / "dark" / "torn.png").write_bytes(b"no picture")
+    draft = looking.draft(place, Asked())
+    assert draft.tree["validate"]["quarantine"] == pytest.approx(0.05)
+    assert any("1 file can't be read" in g.evidence for g in draft.open)
+
+
+def test_a_table_that_lists_pictures(tmp_path) -> None:
+    place = paint(tmp_path / "in", grey=True, margin=False)
+    listed = [f"{p.parent.name}/{p.name},{p.parent.name}" for p in sorted(place.glob("*/*.png"))]
+    (place / "list.csv").write_text("\n".join(["picture,light", *listed]) + "\n")
+    draft = looking.draft(place / "list.csv", Asked())
+    assert (draft.tree["source"]["file"], draft.tree["source"]["label"]) == ("picture", "light")
+    assert draft.tree["target"] == "label"
+    home = folder.write(tmp_path / "root", "listed", draft, place / "list.csv")
+    assert (home / "raw" / "dark" / "0.png").exists()
+    assert config.load(tmp_path / "root", "listed").config.source.path == "raw/list.csv"
+
+
+def test_a_folder_has_its_labels(tmp_path) -> None:
+    place = paint(tmp_path / "in", grey=True, margin=False)
+    with pytest.raises(ConfigError, match="what is predicted is the folder's name"):
+        looking.draft(place, Asked(target="light"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("none", "no such file"), ("empty", "nothing in it is known"), ("two", "which of these files is meant")],
+)
+def test_what_is_not_known(tmp_path, name, words) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "two").mkdir()
+    for file in ("a.csv", "b.csv"):
+        (tmp_path / "two" / file).write_text("a,b\n1,2\n")
+    with pytest.raises(ConfigError, match=words):
+        looking.draft(tmp_path / name, Asked())
