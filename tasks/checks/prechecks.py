@@ -54,7 +54,7 @@ def check(
     Args:
         rows: (n, columns), indexed by row id.
         target: Column to predict; a row without it is set aside.
-        columns: Which columns the configuration names.
+        columns: Which columns the configuration names; a row without its text is set aside.
         null_share: Warn about a feature with a larger share of missing values, 0 to 1.
         apart: Columns that are neither features nor target (what describes a picture).
         unread: Ids of rows that the source could not read, each with the reason.
@@ -79,6 +79,8 @@ def check(
         else:
             _mark(bad, rows.index[missing], f"{target}: target missing")
         features.append(target)
+    if columns.text in rows.columns:
+        _mark(bad, rows.index[_missing(rows[columns.text])], f"{columns.text}: text missing")
     for name in features:
         _mark(bad, rows.index[_infinite(rows[name])], f"{name}: not finite")
     return Checked(tuple(findings), bad)

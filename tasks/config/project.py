@@ -142,13 +142,14 @@ def source_at(path: Path, named_by: str, own: Any = None) -> dict[str, Any]:
         return {"kind": "idx", **found}
     if known.get("kind") == "images":
         return {**known, **found}
-    if known.get("kind") == "texts" or path.suffix.lower() in LINES or (path.is_dir() and _has(path, TEXTS)):
+    packed = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    if known.get("kind") == "texts" or packed.suffix.lower() in LINES:
         return {"kind": "texts", **found}
     if path.is_dir() and _has(path, PICTURES):
         # MNIST's own size, unless the project names another; what comes from IDX and CSV is grey.
         grey = {"size": known.get("shape", (28, 28)), "mode": "grey"}
         return {"kind": "images", **found, **(grey if known.get("kind") in ("idx", "package") else {})}
-    return {"kind": "table", **found}
+    return {"kind": "texts" if path.is_dir() and _has(path, TEXTS) else "table", **found}
 
 
 def _has(folder: Path, endings: Collection[str]) -> bool:

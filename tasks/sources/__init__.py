@@ -33,8 +33,8 @@ def fingerprint(source: Source, project: Path) -> str:
     """Hex sha256 of what a source holds, without parsing it.
 
     It covers each file's role and uncompressed content, and changes with any byte of it; file
-    names, times and compression do not matter (in a folder of Parquet files, the order does; in a folder
-    of pictures or texts, the paths do).
+    names, times and compression do not matter (in a folder of Parquet files or of texts, the order does; in
+    a folder of pictures, the paths do).
 
     Args:
         source: Where the data is.

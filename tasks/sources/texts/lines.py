@@ -97,9 +97,15 @@ def _column(records: list[dict[str, Any]], name: str, file: str) -> pd.Series:
         )
     kind = next(iter(kinds), "text")
     if kind == "a number":
-        return pd.Series(values, dtype=object).astype("float64" if _fractional(values) else "int64")
+        return _numbers(values, name, file)
     return pd.Series(values, dtype="str" if kind == "text" or None in values else "bool")
 
 
-def _fractional(values: list[Any]) -> bool:
-    return any(value is None or isinstance(value, float) for value in values)
+def _numbers(values: list[Any], name: str, file: str) -> pd.Series:
+    large = (at for at, value in enumerate(values, start=1) if type(value) is int and abs(value) >= 2**63)
+    if at := next(large, None):
+        raise DataRejected(
+            f"{file} line {at}: {quoted(name)} is a whole number over 64 bits", fix="write it as text"
+        )
+    fractional = any(value is None or isinstance(value, float) for value in values)
+    return pd.Series(values, dtype=object).astype("float64" if fractional else "int64")

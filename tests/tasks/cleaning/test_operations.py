@@ -81,6 +81,11 @@ def test_a_normalised_text_stays_as_it_is(text):
     assert "  " not in once
 
 
+@pytest.mark.parametrize("text", ["I <3 this, 5 > 4", "a < b > c", "so << good >>"])
+def test_what_only_looks_like_markup_stays(text):
+    assert normalised(text) == text
+
+
 def test_markup_made_to_hurt_costs_no_more_than_its_length():
     assert normalised("<" * 100_000) == "<" * 100_000
     assert normalised("&amp;" + "amp;" * 50_000).startswith("&")

