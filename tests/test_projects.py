@@ -127,8 +127,7 @@ def test_every_command_names_a_function() -> None:
 
 
 KINDS = {
-    "kind": set(SOURCES)
-    | {*config.KINDS},
+    "kind": set(SOURCES) | {*config.KINDS},
     "strategy": set(get_args(Split.model_fields["strategy"].annotation)),
     "metric": set(metrics._METRICS),
     "better_than": {*exhibits.RUNGS},
