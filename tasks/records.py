@@ -92,7 +92,10 @@ class CleanRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitRecord:
-    """Which row went where. `folder/parts.parquet` maps each row id to its part."""
+    """Which row went where. `folder/parts.parquet` maps each row id to its part.
+
+    `folder/leaks.json` lists the pairs of rows that two parts share, or nearly do.
+    """
 
     step: Step
     folder: Path
@@ -101,6 +104,8 @@ class SplitRecord:
     train: int
     validation: int
     test: int
+    near: float = 0.0
+    """Share of validation and test rows that are nearly the same as a train row."""
     warnings: tuple[str, ...] = ()
 
 

@@ -14,8 +14,8 @@ from tasks.config import Split, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.records import CleanRecord, SplitRecord, Step
-from tasks.splitting import leaks
 from tasks.splitting import parts as parts_file
+from tasks.splitting.audit import audit
 from tasks.splitting.parts import PARTS, TEST
 from tasks.splitting.strategies import STRATEGIES, Deal
 
@@ -72,49 +72,6 @@ def _check_column(rows: pd.DataFrame, rules: Split, target: str) -> None:
         raise ConfigError(f"split.column: {quoted(target)} is the target", fix="choose another column")
 
 
-def inspect(
-    data: Dataset,
-    parts: pd.Series,
-    rules: Split,
-    *,
-    target: str,
-    kind: Task,
-    drop: tuple[str, ...] = (),
-    text: str | None = None,
-) -> tuple[str, ...]:
-    """Proves the parts disjoint and complete, and looks for what leaks from one into another.
-
-    Args:
-        data: Cleaned rows, with pixels if they are images.
-        parts: Part names by row id.
-        rules: How the parts were made; `rules.column` is no feature.
-        target: Column that is predicted.
-        kind: Kind of task.
-        drop: Further columns that are no features.
-        text: The column of texts, where that is the only feature.
-
-    Returns:
-        Warnings: equal features across parts, and features that predict the target alone.
-
-    Raises:
-        DataRejected: An example, features and target alike, stands in two parts.
-    """
-    leaks.prove(parts, data.rows)
-    if data.pixels is not None:
-        leaks.refuse_copies(data.rows, parts, ["digest", target])
-        return tuple(leaks.twins(data.rows, parts, ["digest"]))
-    if text is not None:
-        leaks.refuse_copies(data.rows, parts, [text, target])
-        return tuple(leaks.twins(data.rows, parts, [text]))
-    named = rules.column if rules.strategy == "column" else None
-    leaks.refuse_copies(data.rows, parts, [name for name in data.rows.columns if name != named])
-    features = [name for name in data.rows.columns if name not in (target, rules.column, *drop)]
-    return (
-        *leaks.twins(data.rows, parts, features),
-        *leaks.telltales(data.rows, parts, features, target, kind),
-    )
-
-
 def parts_hash(parts: pd.Series) -> str:
     """Hex sha256 over row id and part of every row, in row order."""
     lines = "".join(f"{row}\t{part}\n" for row, part in parts.sort_index().items())
@@ -141,28 +98,32 @@ def split(
         kind: Kind of task.
         seed: Seeds the deal.
         work: The project's folder of step outputs.
-        drop: Columns that are no features (`columns.drop`), about which no leak is warned of.
+        drop: Columns that are no features (`columns.drop`), which can leak nothing.
         text: The column of texts (`columns.text`), where that is the only feature.
 
     Returns:
-        The record of a folder with `parts.parquet`.
+        The record of a folder with `parts.parquet` and `leaks.json`.
 
     Raises:
-        ConfigError: `split.column` is wrong.
-        DataRejected: A part would be empty, the column names no parts, or an example stands in two.
+        ConfigError: `split.column`, `split.apart` or `split.trusted` is wrong.
+        DataRejected: A part would be empty, the column names no parts, or something leaks from one part
+            into another; `work/refused/leaks.json` then lists the pairs.
     """
 
     def build(folder: Path) -> SplitRecord:
         data = Dataset.load(cleaned.folder)
         parts = deal(data.rows, rules, target=target, kind=kind, seed=seed, images=data.pixels is not None)
-        warnings = inspect(data, parts, rules, target=target, kind=kind, drop=drop, text=text)
+        found = audit(data, parts, rules, target=target, kind=kind, drop=drop, text=text)
+        found.judge(work / "refused")
+        found.write(folder)
         parts_file.save(parts, folder)
         return SplitRecord(
             step=Step(name="split"),
             folder=folder,
             hash=parts_hash(parts),
             **{part: int((parts == part).sum()) for part in PARTS},
-            warnings=warnings,
+            near=found.near,
+            warnings=found.warnings,
         )
 
     inputs = {

@@ -23,7 +23,7 @@ _IDENTITIES = ("digest", "part", "path", "mode")
 _FILES = {
     "validate": ("result.json", "report.html", "quarantine.csv", "docs"),
     "clean": ("quarantine.csv",),
-    "split": ("parts.parquet",),
+    "split": ("parts.parquet", "leaks.json"),
     "fit": ("manifest.json",),
     "evaluate": ("predictions.parquet",),
 }

@@ -234,8 +234,9 @@ class Books:
         tags = {"error.code": code, "error.message": str(error)[:TAG_LIMIT], "modelyard.outcome": "failed"}
         tracking.set_tags(self.run, tags)
         refused = self.work / "refused"
-        if self.step == "validate" and refused.is_dir():
-            for path in sorted(refused.glob("*.*")):
+        files = {"validate": "*.*", "split": "leaks.json"}.get(self.step)
+        if files and refused.is_dir():
+            for path in sorted(refused.glob(files)):
                 tracking.log_artifact(self.run, path, "refused")
         self.write_report(f"failed: {error}")
 

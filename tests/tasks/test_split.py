@@ -1,6 +1,7 @@
 """split: every strategy deals every row once, in proportion, by its seed; what it must refuse."""
 
 import hashlib
+import json
 
 import numpy as np
 import pandas as pd
@@ -356,6 +357,7 @@ def test_the_task_refuses_an_example_in_two_parts_and_leaves_nothing(tmp_path):
     assert "1 examples stand in more than one part" in str(caught.value)
     assert "row 35 (test)" in str(caught.value)
     assert list((tmp_path / "w" / "split").iterdir()) == []
+    assert json.loads((tmp_path / "w" / "refused" / "leaks.json").read_text())["pairs"][0]["other"] == 35
 
 
 def test_the_task_refuses_an_image_in_two_parts(tmp_path):
@@ -378,10 +380,28 @@ def test_the_task_refuses_an_image_in_two_parts(tmp_path):
     assert warned.warnings[0].startswith("2 rows have the same features as a row of another part")
 
 
-def test_the_task_warns_of_a_column_that_tells_the_answer_unless_it_is_dropped(tmp_path):
+def test_the_task_refuses_a_column_that_tells_the_answer_unless_it_is_dropped_or_trusted(tmp_path):
     rows = table(200).assign(copy=lambda rows: rows["y"])
-    cleaned = stored(tmp_path, rows)
-    warned = split.fn(cleaned, Split(), "y", "classification", 0, tmp_path / "work")
+    cleaned, work = stored(tmp_path, rows), tmp_path / "work"
+    with pytest.raises(DataRejected, match=r"the column 'copy' alone predicts .* split\.trusted"):
+        split.fn(cleaned, Split(), "y", "classification", 0, work)
+    warned = split.fn(cleaned, Split(leaks="warn"), "y", "classification", 0, work)
     assert [text.split(" alone")[0] for text in warned.warnings] == ["the column 'copy'"]
-    quiet = split.fn(cleaned, Split(), "y", "classification", 0, tmp_path / "work", drop=("copy",))
-    assert quiet.warnings == ()
+    for quiet in (
+        split.fn(cleaned, Split(), "y", "classification", 0, work, drop=("copy",)),
+        split.fn(cleaned, Split(trusted=("copy",)), "y", "classification", 0, work),
+    ):
+        assert quiet.warnings == ()
+    with pytest.raises(ConfigError, match=r"split\.trusted: no column 'copi' .* did you mean 'copy'"):
+        split.fn(cleaned, Split(trusted=("copi",)), "y", "classification", 0, work)
+
+
+def test_the_task_refuses_a_group_in_two_parts_under_any_strategy(tmp_path):
+    rows = table(200).assign(film=lambda rows: [f"film {i // 5}" for i in range(len(rows))])
+    cleaned, work = stored(tmp_path, rows), tmp_path / "work"
+    with pytest.raises(DataRejected, match=r"values of 'film', .* row \d+ \(train\) ~ row \d+ \(test\)"):
+        split.fn(cleaned, Split(apart="film"), "y", "classification", 0, work)
+    by_film = Split(strategy="group", column="film", apart="film")
+    assert split.fn(cleaned, by_film, "y", "classification", 0, work).warnings == ()
+    with pytest.raises(ConfigError, match=r"split\.apart: no column 'movie'"):
+        split.fn(cleaned, Split(apart="movie"), "y", "classification", 0, work)

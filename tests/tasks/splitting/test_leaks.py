@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.errors import DataRejected
 from tasks.splitting import leaks
 
 
@@ -42,23 +41,36 @@ def test_a_row_in_no_part_or_in_two_is_a_bug_of_ours():
 # --- copies ---------------------------------------------------------------------------------------------
 
 
-def test_copies_across_parts_are_refused_with_count_and_places_and_no_values():
+def test_copies_across_parts_are_told_with_count_and_pairs_and_no_values():
     rows = pd.DataFrame({"x": ["secret", "b", "secret", "b", None, None], "y": [1, 2, 1, 2, 3, 3]})
     where = parts("train", "train", "test", "train", "test", "validation")
-    with pytest.raises(DataRejected) as caught:
-        leaks.refuse_copies(rows, where, ["x", "y"])
-    message = str(caught.value)
-    assert "2 examples stand in more than one part, features and target alike (4 rows)" in message
-    assert "row 1 (train), row 3 (test), row 5 (test), row 6 (validation)" in message
-    assert "secret" not in message
-    leaks.refuse_copies(rows, parts("train", "test", "train", "test", "test", "test"), ["x", "y"])
+    found = leaks.copies(rows, where, ["x", "y"])
+    assert "2 examples stand in more than one part, features and target alike (4 rows)" in found.told
+    assert "row 1 (train) ~ row 3 (test); row 6 (validation) ~ row 5 (test)" in found.told
+    assert "secret" not in found.told
+    assert found.blocks
+    assert leaks.copies(rows, parts("train", "test", "train", "test", "test", "test"), ["x", "y"]) is None
 
 
-def test_only_the_first_ten_rows_are_named():
-    rows = pd.DataFrame({"x": list(range(20)) * 2})
-    with pytest.raises(DataRejected, match=r"20 examples .* \(40 rows\)") as caught:
-        leaks.refuse_copies(rows, pd.Series(["train"] * 20 + ["test"] * 20), ["x"])
-    assert str(caught.value).count("row ") == 10
+def test_only_the_first_ten_pairs_are_named_and_200_kept():
+    rows = pd.DataFrame({"x": list(range(300)) * 2})
+    found = leaks.copies(rows, pd.Series(["train"] * 300 + ["test"] * 300), ["x"])
+    assert "300 examples" in found.told
+    assert found.told.count(" ~ ") == 10
+    assert found.told.endswith("; …")
+    assert len(found.pairs) == 200
+
+
+def test_a_value_that_must_stay_in_one_part_is_told_by_its_rows():
+    rows = pd.DataFrame({"who": ["ann", "bob", "ann", None, None, "bob"], "x": range(6)})
+    where = parts("train", "train", "test", "train", "test", "train")
+    found = leaks.groups(rows, where, "who")
+    assert found.told.startswith("1 values of 'who', which split.apart keeps in one part each")
+    assert [(pair.row, pair.part, pair.other, pair.other_part) for pair in found.pairs] == [
+        (1, "train", 3, "test")
+    ]
+    assert "ann" not in found.told
+    assert leaks.groups(rows, parts("train", "train", "train", "train", "test", "train"), "who") is None
 
 
 @given(
@@ -164,6 +176,21 @@ def test_test_rows_are_not_looked_at():
     hidden = rows.copy()
     hidden.loc[three(400) == "test", ["leak", "y"]] = -1.0
     assert told(hidden, "regression") == told(rows, "regression") == ["leak"]
+
+
+def test_a_lucky_deal_of_few_rows_refuses_nothing():
+    rng = np.random.default_rng(0)
+    label = np.repeat([0, 1], 60)
+    x = label + rng.normal(0, 0.27, 120)  # 97 % right
+    rows = pd.DataFrame({"x": x, "y": label}).sample(frac=1, random_state=1).reset_index(drop=True)
+    clear = np.flatnonzero(((rows["x"] - 0.5).abs() > 0.3) & ((rows["x"] > 0.5) == (rows["y"] == 1)))
+    where = pd.Series("train", index=rows.index)
+    where[clear[:20]] = "validation"
+    where[clear[-10:]] = "test"
+    assert len(leaks.telltales(rows, where, ["x"], "y", "classification")) == 1
+    assert leaks.giveaways(rows, where, ["x"], "y", "classification") == []
+    (sure,) = leaks.giveaways(rows.assign(x=rows["y"] * 2.0), where, ["x"], "y", "classification")
+    assert (sure.kind, sure.blocks) == ("telltale", True)
 
 
 def test_a_wide_table_is_probed_in_seconds():
