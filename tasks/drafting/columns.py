@@ -6,20 +6,14 @@ Looked at column by column, in the table's order; the first rule that applies de
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from tasks.cleaning.reading import DECIMAL, is_text
-from tasks.drafting.guesses import Guess
-
-MARKS = ("?", "NA", "N/A", "n/a", "na", "NaN", "nan", "NULL", "null", "#N/A", "")
-"""Texts that mean 'missing' wherever they stand alone."""
-
-NUMBER_MARKS = (*MARKS, "None", "none", "-", "--", ".", "unknown", "Unknown")
-"""Texts that mean 'missing' where every other value is a number."""
+from tasks.cleaning.reading import is_text
+from tasks.drafting import repairs
 
 NEAR_UNIQUE = 0.5
 """Share of distinct values among those present from which a text names its row rather than a level."""
@@ -40,7 +34,6 @@ _CAMEL_ID = re.compile(r".*[a-z](Id|ID)")
 _GROUP_NAME = re.compile(
     r"(group|subject|patient|person|user|customer|client|film|movie|session|device|household|school)s?", re.I
 )
-_MOMENT = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?(Z|[+-]\d{2}:?\d{2})?"
 _OTHER_DATE = r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}( .*)?"
 _SEPARATED = re.compile(r"[^0-9]*[+-]?\d{1,3}([.,' ]\d{3})*([.,]\d+)?[^0-9]*|[+-]?\d+,\d+")
 
@@ -72,6 +65,11 @@ def is_whole(column: pd.Series) -> bool:
         return False
     values = column.dropna().to_numpy(dtype=np.float64)
     return bool(np.isfinite(values).all() and (values == np.floor(values)).all())
+
+
+def is_coded(column: pd.Series) -> bool:
+    """Whether a column holds so few whole numbers that they may be codes of a category."""
+    return is_whole(column) and 2 < column.nunique() <= CODES
 
 
 def present(column: pd.Series) -> pd.Series:
@@ -118,8 +116,8 @@ def _find_number(name: str, values: pd.Series, distinct: int, rows: int) -> Find
 
 
 def _find_text(name: str, values: pd.Series, distinct: int) -> Finding:
-    if values.str.fullmatch(_MOMENT).all() or _marks(values)[1]:
-        return Finding(name, "feature")  # cleaning makes dates or numbers of it
+    if repairs.reads_as(values) is not None:
+        return Finding(name, "feature")
     if values.str.fullmatch(_OTHER_DATE).all():
         return Finding(name, "out", "left out", "dates, written in another way than 2020-12-31")
     if distinct > FEW_LEVELS and distinct > NEAR_UNIQUE * len(values):
@@ -172,91 +170,3 @@ def _copies(rows: pd.DataFrame, names: Sequence[str]) -> dict[str, str]:
         else:
             found[name] = equal
     return found
-
-
-# --- what cleaning has to do --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Cleaning:
-    """Operations, and why."""
-
-    operations: tuple[dict[str, object], ...]
-    guesses: tuple[Guess, ...]
-
-
-def cleaning(rows: pd.DataFrame, names: Iterable[str], target: str) -> Cleaning:
-    """Texts that mean 'missing', numbers that one of them made text, and padding.
-
-    Args:
-        rows: The raw rows.
-        names: Features, and the target.
-        target: Is only trimmed: what it says is never made missing.
-    """
-    marks: dict[str, tuple[str, ...]] = {}
-    types: dict[str, str] = {}
-    padded: list[str] = []
-    guesses: list[Guess] = []
-    for name in names:
-        column = rows[name]
-        if not is_text(column):
-            continue
-        values = column.dropna()
-        if (values != values.str.split().str.join(" ")).any():
-            padded.append(name)
-            told = "spaces around some values, or double ones within"
-            guesses.append(Guess(what="clean", column=name, guess="trimmed", evidence=told))
-            values = values.str.split().str.join(" ")
-        if name == target:
-            continue
-        if len(values) and values.str.fullmatch(_MOMENT).all():
-            types[name] = "date"
-            continue
-        found, numeric = _marks(values)
-        if numeric:
-            types[name] = "number"
-        if found:
-            marks[name] = found
-            count = int(values.isin(found).sum())
-            told = f"{', '.join(map(repr, found))} in {count:,} rows" + (
-                ", every other value is a number" if numeric else ""
-            )
-            kind = "numbers with gaps" if numeric else "gaps"
-            guesses.append(Guess(what="clean", column=name, guess=f"read as {kind}", evidence=told))
-    operations: list[dict[str, object]] = [{"trim": tuple(padded)}] if padded else []
-    operations += [{"missing": marks}] if marks else []
-    operations += [{"types": types}] if types else []
-    return Cleaning(tuple(operations), tuple(guesses))
-
-
-def _marks(values: pd.Series) -> tuple[tuple[str, ...], bool]:
-    """Which texts of a column mean 'missing', and whether the others are all numbers."""
-    marked = values.isin(NUMBER_MARKS)
-    others = values[~marked].drop_duplicates()
-    numeric = bool(len(others) and others.str.fullmatch(DECIMAL).all())
-    coded = bool(others.str.fullmatch(r"0\d+").any())  # 007 is a code, not a number
-    numeric = numeric and not coded
-    accepted = NUMBER_MARKS if numeric else MARKS
-    found = tuple(mark for mark in accepted if (values == mark).any())
-    return found, numeric
-
-
-def notes(rows: pd.DataFrame, features: Sequence[str], null_share: float) -> list[Guess]:
-    """What is worth saying about columns that are learned from."""
-    said: list[Guess] = []
-    for name in features:
-        column = rows[name]
-        gaps = float(column.isna().mean())
-        if gaps > null_share:
-            told = f"{gaps:.0%} of the values are missing; a column of its own tells the network where"
-            said.append(Guess(what="columns", column=name, guess="kept", evidence=told, open=True))
-        if pd.api.types.is_datetime64_any_dtype(column.dtype):
-            told = f"dates from {column.min():%Y-%m-%d} to {column.max():%Y-%m-%d}, read as days"
-            said.append(Guess(what="columns", column=name, guess="a number", evidence=told))
-        elif pd.api.types.is_bool_dtype(column.dtype):
-            told = "true and false"
-            said.append(Guess(what="columns", column=name, guess="a category", evidence=told))
-        elif is_whole(column) and 2 < column.nunique() <= CODES:
-            told = f"{column.nunique()} whole numbers, which have an order; if they are codes, say so"
-            said.append(Guess(what="columns.numeric", column=name, guess="a number", evidence=told))
-    return said

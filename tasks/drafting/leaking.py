@@ -1,21 +1,29 @@
-"""Features that are the answer: each is tried alone, before anything is written."""
+"""What would make a score too good: features that are the answer, and rows that are nearly the same.
+
+The split refuses both. Here they are found before anything is written, and told.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from tasks.config import Task
+from tasks.config import Split, Task
+from tasks.dataset import Dataset
 from tasks.drafting.guesses import Guess
-from tasks.splitting import leaks
+from tasks.splitting import leaks, near
 
 DEALS = 3
 """Ways to halve the rows; a feature is suspected only if it gives the answer away in all of them."""
 
+HELD = 0.35
+"""Share of rows that are compared with the others, as validation and test will be with train."""
 
-def find(rows: pd.DataFrame, features: Sequence[str], target: str, kind: Task) -> list[Guess]:
+
+def telltales(rows: pd.DataFrame, features: Sequence[str], target: str, kind: Task) -> list[Guess]:
     """One guess for each feature that predicts the target all by itself, by the probe of `splitting.leaks`.
 
     Args:
@@ -25,20 +33,39 @@ def find(rows: pd.DataFrame, features: Sequence[str], target: str, kind: Task) -
         kind: Of the task.
     """
     known = rows[rows[target].notna()]
-    told: dict[str, str] = {}
+    found = dict.fromkeys(features, 1.0)
     for deal in range(DEALS):
         codes = np.random.default_rng(deal).permutation(len(known)) % 2
         parts = pd.Series(np.where(codes == 0, "train", "validation"), index=known.index)
-        tried = features if deal == 0 else tuple(told)
-        told = {name: found[0] for name in tried if (found := _alone(known, parts, name, target, kind))}
-    return [_guess(name, told[name]) for name in told]
+        scored = leaks.scores(known, parts, list(found), target, kind)
+        found = {name: score for name, score in scored.items() if score >= leaks.SUSPICIOUS}
+    return [_guess(name, score, kind) for name, score in found.items()]
 
 
-def _alone(rows: pd.DataFrame, parts: pd.Series, name: str, target: str, kind: Task) -> list[str]:
-    return leaks.telltales(rows, parts, [name], target, kind)
-
-
-def _guess(name: str, message: str) -> Guess:
-    score = message[message.find("(") + 1 : message.find(" on ")]
-    told = f"suspected leak: it predicts the target all by itself ({score})"
+def _guess(name: str, score: float, kind: Task) -> Guess:
+    measure = "balanced accuracy" if kind == "classification" else "R2 of ranks"
+    told = f"suspected leak: it predicts the target all by itself ({measure} {score:.3f})"
     return Guess(what="columns.drop", column=name, guess="left out", evidence=told, open=True)
+
+
+def alike(data: Dataset, columns: Sequence[str], *, text: str | None = None) -> tuple[float, list[Guess]]:
+    """The setting `split.near`, raised where so many rows are nearly the same that the split would refuse.
+
+    Args:
+        data: Cleaned rows without copies, with pixels if they are images.
+        columns: Of a table: features and target.
+        text: The column of texts, where that is the only feature.
+    """
+    allowed = Split().near
+    parts = pd.Series("train", index=data.rows.index)
+    order = np.random.default_rng(0).permutation(len(parts))
+    parts.iloc[order[: math.ceil(HELD * len(parts))]] = "test"
+    share, _ = near.find(data, parts, columns, text=text, most=allowed)
+    if share <= allowed / 2:  # another deal of the rows shows a little more or less
+        return allowed, []
+    most = min(1.0, math.ceil(100 * (1.5 * share + allowed)) / 100)
+    told = f"{share:.1%} of the rows are nearly the same as another; are they copies, or of one group?"
+    override = f"split.near={allowed}"
+    return most, [
+        Guess(what="split.near", guess=f"at most {most:g}", evidence=told, override=override, open=True)
+    ]

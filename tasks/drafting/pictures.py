@@ -12,7 +12,7 @@ import pandas as pd
 from tasks import sources
 from tasks.config import Columns, IdxSource, ImagesSource
 from tasks.dataset import Dataset
-from tasks.drafting import outcome, suite
+from tasks.drafting import leaking, outcome, suite
 from tasks.drafting.guesses import Draft, Guess
 
 LARGEST = 64
@@ -52,6 +52,7 @@ def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
     sound = loaded.dataset.take(~loaded.dataset.rows.index.isin(list(loaded.bad)))
     judged = outcome.of(sound.rows["label"], "classification")
     shift, said = _shift(sound)
+    near, alike = leaking.alike(sound.take(~sound.rows.duplicated(["digest", "label"]).to_numpy()), [])
     rows, quarantine = len(loaded.dataset), _budget(judged.quarantine, len(loaded.bad), len(loaded.dataset))
     return Draft(
         tree={
@@ -59,12 +60,12 @@ def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
             "source": section,
             "target": "label",
             "validate": {"quarantine": quarantine},
-            "split": {"strategy": "stratified"},
+            "split": {"strategy": "stratified", "near": near},
             "network": {"kind": "cnn"},
             "fit": _fit(sound, judged.balanced, shift),
             **outcome.bar(judged, ("logistic", "svm")),
         },
-        guesses=(kind, *sized, *_damaged(loaded.bad, quarantine), *judged.guesses, said),
+        guesses=(kind, *sized, *_damaged(loaded.bad, quarantine), *judged.guesses, *alike, said),
         expectations=(
             suite.size(rows),
             suite.complete("label"),

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from tasks.cleaning.reading import is_text
-from tasks.drafting.columns import FEW_LEVELS, is_number
+from tasks.drafting.columns import FEW_LEVELS, is_coded, is_number
 
 SLACK = 0.25
 """How far a range is widened on each side, as a share of what it spans."""
@@ -83,7 +83,12 @@ def of_column(column: pd.Series) -> list[Expectation]:
     """Type, range or levels, and share of gaps of one raw column."""
     name, values = str(column.name), column.dropna()
     made: list[Expectation] = []
-    if is_number(column):
+    if is_coded(column):  # a type or a range would break once the column is declared categorical
+        levels = [int(value) for value in sorted(values.unique())]
+        notes = f"{len(levels)} whole numbers in the data."
+        kept = {"column": name, "value_set": levels, "mostly": 1 - STRANGERS}
+        made.append(expectation("column_values_to_be_in_set", "warning", notes, **kept))
+    elif is_number(column):
         notes = "Numbers; one text among them makes the whole column text."
         made.append(
             expectation(

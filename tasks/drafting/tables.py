@@ -12,7 +12,8 @@ import pandas as pd
 
 from tasks.cleaning.operations import apply
 from tasks.config import Task
-from tasks.drafting import columns, leaking, outcome, suite, target
+from tasks.dataset import Dataset
+from tasks.drafting import columns, leaking, outcome, repairs, suite, target
 from tasks.drafting.columns import Finding
 from tasks.drafting.guesses import Asked, Draft, Guess, flow
 from tasks.errors import DataRejected
@@ -50,9 +51,10 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
     seen = look(rows, asked)
     if len(rows) < LEAST_ROWS:
         raise DataRejected(f"{len(rows)} rows; {LEAST_ROWS} or more are needed", fix="give more rows")
-    tidy = columns.cleaning(rows, (*seen.features, seen.target), seen.target)
-    cleaned = apply(rows, [dict(operation) for operation in tidy.operations]).rows
-    leaks = leaking.find(cleaned, seen.features, seen.target, seen.task)
+    needed = repairs.find(rows, (*seen.features, seen.target), seen.target)
+    operations = repairs.operations(needed)
+    cleaned = apply(rows, operations).rows
+    leaks = leaking.telltales(cleaned, seen.features, seen.target, seen.task)
     features = tuple(name for name in seen.features if name not in {leak.column for leak in leaks})
     dropped = (*seen.dropped, *(str(leak.column) for leak in leaks))
     if not features:
@@ -61,14 +63,17 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
             fix="give a table with features",
         )
     judged = outcome.of(rows[seen.target], seen.task)
+    kept = [*features, seen.target]
+    near, alike = leaking.alike(Dataset(cleaned.dropna(subset=[seen.target]).drop_duplicates()), kept)
     numbers = sum(columns.is_number(cleaned[name]) for name in features)
     guesses = (
         *seen.guesses,
         *_drops(seen, dropped),
         *(_with_override(leak, dropped) for leak in leaks),
-        *tidy.guesses,
-        *columns.notes(cleaned, features, NULL_SHARE),
+        *repairs.guesses(needed),
+        *_notes(cleaned, features, dropped),
         *judged.guesses,
+        *alike,
         *_groups(seen),
         *_times(cleaned, features),
     )
@@ -79,8 +84,8 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
             "target": seen.target,
             "columns": {"drop": dropped},
             "validate": {"quarantine": judged.quarantine, "null_share": NULL_SHARE},
-            "clean": tidy.operations,
-            "split": {"strategy": judged.split},
+            "clean": operations,
+            "split": {"strategy": judged.split, "near": near},
             "encode": {"numeric": "quantile"},
             "network": _network(len(rows), numbers),
             "fit": _fit(len(rows), judged),
@@ -136,6 +141,30 @@ def _with_override(guess: Guess, dropped: Sequence[str]) -> Guess:
     """The same with the setting that takes the column back."""
     others = [name for name in dropped if name != guess.column]
     return Guess(**{**vars(guess), "override": f"columns.drop={flow(others)}"})
+
+
+def _notes(rows: pd.DataFrame, features: Sequence[str], dropped: Sequence[str]) -> list[Guess]:
+    """What is worth saying about columns that are learned from."""
+    said: list[Guess] = []
+    for name in features:
+        column, out = rows[name], f"columns.drop={flow([*dropped, name])}"
+        gaps = float(column.isna().mean())
+        if gaps > NULL_SHARE:
+            told = f"{gaps:.0%} of the values are missing; a column of its own tells the network where"
+            said.append(_note(name, "kept", told, out, is_open=True))
+        if pd.api.types.is_datetime64_any_dtype(column.dtype):
+            told = f"dates from {column.min():%Y-%m-%d} to {column.max():%Y-%m-%d}, read as days"
+            said.append(_note(name, "a number", told, out))
+        elif pd.api.types.is_bool_dtype(column.dtype):
+            said.append(_note(name, "a category", "true and false", f"columns.numeric={flow([name])}"))
+        elif columns.is_coded(column):
+            told = f"{column.nunique()} whole numbers, which have an order; if they are codes, say so"
+            said.append(_note(name, "a number", told, f"columns.categorical={flow([name])}"))
+    return said
+
+
+def _note(name: str, guess: str, told: str, override: str, *, is_open: bool = False) -> Guess:
+    return Guess(what="columns", column=name, guess=guess, evidence=told, override=override, open=is_open)
 
 
 def _groups(seen: Seen) -> list[Guess]:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from tasks import sources
 from tasks.config import Columns, TableSource, TextsSource
-from tasks.dataset import TEXTUAL
-from tasks.drafting import columns, outcome, suite, tables
+from tasks.dataset import TEXTUAL, Dataset
+from tasks.drafting import columns, leaking, outcome, repairs, suite, tables
 from tasks.drafting.guesses import Asked, Draft, Guess, flow
 
 BESIDE = 2
@@ -55,11 +55,13 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
     seen = tables.look(others, asked)
     judged = outcome.of(rows[seen.target], seen.task)
     blank = int((rows[text].fillna("").str.strip() == "").sum())
+    data = Dataset(rows.dropna(subset=[text, seen.target]).drop_duplicates([text, seen.target]))
+    near, alike = leaking.alike(data, [], text=text)
     rungs = ("bayes", "logistic", "svm", "ngrams") if judged.classes else ("ridge",)
     words = rows["text_tokens"].median()
     told = f"{words:.0f} words in the median, {len(rows):,} rows"
     said = Guess(what="columns.text", column=text, guess="the only feature", evidence=told)
-    trims = columns.cleaning(others, [seen.target], seen.target)
+    trims = repairs.find(others, [seen.target], seen.target)
     return Draft(
         tree={
             "task": seen.task,
@@ -67,13 +69,13 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
             "target": seen.target,
             "columns": {"text": text},
             "validate": {"quarantine": _budget(judged.quarantine, blank, len(rows))},
-            "clean": (*trims.operations, {"normalise": (text,)}),
-            "split": {"strategy": judged.split},
+            "clean": (*repairs.operations(trims), {"normalise": (text,)}),
+            "split": {"strategy": judged.split, "near": near},
             "network": {"kind": "wide"},
             "fit": _fit(judged),
             **outcome.bar(judged, rungs),
         },
-        guesses=(kind, *seen.guesses, said, *trims.guesses, *judged.guesses, *_beside(seen)),
+        guesses=(kind, *seen.guesses, said, *repairs.guesses(trims), *judged.guesses, *alike, *_beside(seen)),
         expectations=(
             suite.size(len(rows)),
             suite.complete(seen.target),

@@ -131,3 +131,14 @@ def test_parquet_and_tabs_say_the_same(tmp_path, table) -> None:
     folder.write(tmp_path / "root", "parts", looking.draft(tmp_path / "parts", asked), tmp_path / "parts")
     assert len(list((tmp_path / "root" / "data" / "parts" / "raw").iterdir())) == 2
     assert json.loads((tmp_path / "root/data/parts/expectations.json").read_text())["name"] == "parts"
+
+
+def test_numbers_declared_as_codes_are_still_accepted(made, tmp_path) -> None:
+    home, draft = made
+    (guess,) = [g for g in draft.guesses if g.column == "rings"]
+    c = config.load(home.parents[1], "trees", settings=(guess.override,)).config
+    rows = sources.read(c.source, home, c.target, c.columns).dataset.rows
+    assert rows["rings"].dtype == "str"
+    judged = suite.load(home / c.validation.suite)
+    words = {o.word for o in suite.run(judged, rows, tmp_path / "docs", show_values=False)}
+    assert words <= {"pass", "warn"}
