@@ -11,7 +11,7 @@ from prefect import task
 
 from tasks import store
 from tasks.config import Columns, Criterion, Encode, Evaluate, Limit, Task, higher_is_better
-from tasks.ladder import baselines, comparison, slices
+from tasks.ladder import baselines, comparison, labels, slices
 from tasks.ladder.baselines import Answer, Problem
 from tasks.ladder.comparison import CANDIDATE
 from tasks.ladder.gate import CHAMPION, judge
@@ -156,6 +156,8 @@ def evaluate(
             answers[short(name)] = baselines.answer(name, rows.train, rows.test, problem)
         if champion is not None:
             answers[CHAMPION] = score_champion(champion, rows)
-        return conclude(folder, rows, answers, rules, gate, kind, seed)
+        doubts = labels.look(rows.train, problem, folder, rules.label_noise)
+        judged = conclude(folder, rows, answers, rules, gate, kind, seed)
+        return replace(judged, warnings=(*judged.warnings, *doubts))
 
     return store.remember(work, "evaluate", inputs, EvaluateRecord, build)

@@ -196,7 +196,7 @@ class GateResult:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRecord:
-    """The ladder. `folder` holds `predictions.parquet`, and arrays that plots are drawn from."""
+    """The ladder. `folder` holds `predictions.parquet`, and `labels.parquet`: train rows to look at."""
 
     step: Step
     folder: Path

@@ -25,7 +25,7 @@ _FILES = {
     "clean": ("quarantine.csv",),
     "split": ("parts.parquet", "leaks.json"),
     "fit": ("manifest.json",),
-    "evaluate": ("predictions.parquet",),
+    "evaluate": ("predictions.parquet", "labels.parquet"),
 }
 """What a person may want to open: no row of the data but the quarantined ones."""
 

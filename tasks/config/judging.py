@@ -16,6 +16,8 @@ class Evaluate(Strict):
     metric: str
     baselines: tuple[str, ...] = Field(min_length=1)
     slices: tuple[str, ...] = ()
+    label_noise: float = Field(0.02, ge=0, le=1)
+    """Warn where a larger share of labels looks wrong than this, beyond what chance gives."""
 
 
 Stage = Literal["validate", "clean", "split", "fit", "evaluate", "register"]

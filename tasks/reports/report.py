@@ -28,7 +28,7 @@ from tasks.records import (
     Step,
     ValidateRecord,
 )
-from tasks.reports import answers, exhibits, texts
+from tasks.reports import answers, exhibits, honesty, texts
 from tasks.reports.exhibits import candidate_of
 
 HEADLINE = 80
@@ -135,6 +135,8 @@ def _page(run: _Run, links: Mapping[str, str], environment: Mapping[str, str]) -
         filters=_filters(run, data),
         passages=reader.passages(shown) if reader else {},
         learned=reader.learned(run.parts.folder) if reader and run.parts else None,
+        leaks=honesty.leaks(run.parts.folder) if run.parts else None,
+        suspects=honesty.suspects(run.evaluated.folder, files) if run.evaluated else None,
         rows=_rows(run) if run.validated else None,
         warnings=_warnings(run),
         steps=_steps(run),

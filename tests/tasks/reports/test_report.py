@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 
-from tasks import config
+from tasks import config, store
 from tasks.dataset import Dataset
 from tasks.records import (
     CleanRecord,
@@ -436,6 +436,20 @@ def test_outputs_that_are_gone_leave_their_part_out(tmp_path):
     page = Page(html)
     assert {"ladder", "training", "gate"} <= set(page.ids)
     assert not {"confusion", "worst", "filters"} & set(page.ids)
+
+
+def test_pairs_that_leak_and_labels_to_look_at_have_sections(tmp_path):
+    assert 'id="leaks"' not in (page := written(tmp_path))
+    assert 'id="labels"' not in page
+    pair = {"kind": "near", "row": 12, "part": "train", "other": 77, "other_part": "test", "similarity": 0.97}
+    group = {**pair, "kind": "groups", "row": 13, "similarity": None}
+    store.write_json(tmp_path / "leaks.json", {"near": 0.01, "leaks": [], "pairs": [pair, group]})
+    odd = {"given": ["<cat>"], "suggested": ["dog"], "score": [0.875]}
+    pd.DataFrame(odd, index=pd.Index([4], name="row")).to_parquet(tmp_path / "evaluate" / "labels.parquet")
+    page = written(tmp_path)
+    assert '<td>row 12 (train)</td><td>row 77 (test)</td><td class="n">0.970</td>' in page
+    assert "row 13 (train)" in page
+    assert '&lt;cat&gt;</td><td>dog</td><td class="n">0.875</td>' in page
 
 
 def test_a_rung_that_failed_is_named_with_its_error(tmp_path):
