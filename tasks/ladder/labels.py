@@ -91,8 +91,8 @@ def look(train: Dataset, problem: Problem, folder: Path, most: float) -> list[st
         return []
     return [
         f"{len(found.suspects)} of {found.rows} train rows that were looked at have a label that looks "
-        f"wrong, and chance gives {found.expected:.0f}: about {100 * found.excess:.1f} % of the labels are wrong, "
-        f"or can't be told by a linear model; {FILE} ranks the rows"
+        f"wrong, and chance gives {found.expected:.0f}: about {100 * found.excess:.1f} % of the labels "
+        f"are wrong, or can't be told by a linear model; {FILE} ranks the rows"
     ]
 
 

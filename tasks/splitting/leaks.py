@@ -99,14 +99,6 @@ def twins(rows: pd.DataFrame, parts: pd.Series, features: Sequence[str]) -> list
     ]
 
 
-def telltales(
-    rows: pd.DataFrame, parts: pd.Series, features: Sequence[str], target: str, kind: Task
-) -> list[str]:
-    """What is said of each feature that predicts the target all by itself; see `scores`."""
-    found = scores(rows, parts, features, target, kind)
-    return [_told(name, score, kind) for name, score in found.items() if score >= SUSPICIOUS]
-
-
 def giveaways(
     rows: pd.DataFrame, parts: pd.Series, features: Sequence[str], target: str, kind: Task
 ) -> list[Leak]:

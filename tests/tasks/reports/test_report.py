@@ -438,15 +438,21 @@ def test_outputs_that_are_gone_leave_their_part_out(tmp_path):
     assert not {"confusion", "worst", "filters"} & set(page.ids)
 
 
-def test_pairs_that_leak_and_labels_to_look_at_have_sections(tmp_path):
-    assert 'id="leaks"' not in (page := written(tmp_path))
-    assert 'id="labels"' not in page
-    pair = {"kind": "near", "row": 12, "part": "train", "other": 77, "other_part": "test", "similarity": 0.97}
-    group = {**pair, "kind": "groups", "row": 13, "similarity": None}
-    store.write_json(tmp_path / "leaks.json", {"near": 0.01, "leaks": [], "pairs": [pair, group]})
-    odd = {"given": ["<cat>"], "suggested": ["dog"], "score": [0.875]}
-    pd.DataFrame(odd, index=pd.Index([4], name="row")).to_parquet(tmp_path / "evaluate" / "labels.parquet")
-    page = written(tmp_path)
+def test_pairs_that_leak_and_labels_to_look_at_have_sections(finished, tmp_path):
+    plain = finished["classification"]
+    assert 'id="leaks"' not in plain
+    assert 'id="labels"' not in plain
+
+    def found(known):
+        pair = {"kind": "near", "row": 12, "part": "train", "other": 77, "other_part": "test"}
+        pairs = [{**pair, "similarity": 0.97}, {**pair, "row": 13, "similarity": None}]
+        store.write_json(known["parts"].folder / "leaks.json", {"near": 0.01, "leaks": [], "pairs": pairs})
+        odd = {"given": ["<cat>"], "suggested": ["dog"], "score": [0.875]}
+        index = pd.Index([4], name="row")
+        pd.DataFrame(odd, index=index).to_parquet(known["evaluated"].folder / "labels.parquet")
+        return {}
+
+    page = written(tmp_path, edit=found)
     assert '<td>row 12 (train)</td><td>row 77 (test)</td><td class="n">0.970</td>' in page
     assert "row 13 (train)" in page
     assert '&lt;cat&gt;</td><td>dog</td><td class="n">0.875</td>' in page
