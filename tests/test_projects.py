@@ -152,7 +152,7 @@ def test_pages_name_what_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     code = code_of(text)
     for key, known in KINDS.items():
-        named = set(re.findall(rf"\b{key}: ([a-z_0-9]+)(?=[\s,}}]|$)", code))
+        named = set(re.findall(rf"(?<!\.)\b{key}: ([a-z_0-9]+)(?=[\s,}}]|$)", code))
         assert named <= known, key
     assert set(re.findall(r"^(?:\S*/)?modelyard ([a-z]+)\b", code, re.MULTILINE)) <= set(cli.COMMANDS)
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
