@@ -13,12 +13,18 @@ from tasks import sources
 from tasks.config import Columns, IdxSource, ImagesSource
 from tasks.dataset import Dataset
 from tasks.drafting import leaking, outcome, suite
-from tasks.drafting.guesses import Draft, Guess
+from tasks.drafting.guesses import Draft, Guess, flow
+from tasks.errors import DataRejected
+from tasks.sources import images
+from tasks.sources.images import decoding
 
 LARGEST = 64
 """Longest side, in pixels, that pictures are brought to; a larger one costs its square in time."""
 
 SMALLEST = 8
+LOOKED_AT = 1000
+"""Files that are decoded to tell size and mode; then all are, once."""
+
 GREY = ("1", "L", "LA", "I", "I;16", "F")
 """Pillow's names of modes without colour."""
 
@@ -46,8 +52,7 @@ def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
         loaded = sources.read(IdxSource(**section), project, "label", Columns())
         sized: list[Guess] = []
     else:
-        first = sources.read(ImagesSource(**source), project, "label", Columns())
-        section, sized = _fitted(dict(source), first.dataset.rows.drop(index=list(first.bad)))
+        section, sized = _fitted(dict(source), _some(ImagesSource(**source), place))
         loaded = sources.read(ImagesSource(**section), project, "label", Columns())
     sound = loaded.dataset.take(~loaded.dataset.rows.index.isin(list(loaded.bad)))
     judged = outcome.of(sound.rows["label"], "classification")
@@ -77,26 +82,40 @@ def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
     )
 
 
+def _some(source: ImagesSource, place: Path) -> pd.DataFrame:
+    """Height, width and mode of files from all over the folder; those that can't be decoded are left out."""
+    found = images.find(source, place.parent, labelled=True)
+    paths = [found.root / path for path in found.rows["path"]][:: max(1, len(found.rows) // LOOKED_AT)]
+    decoded = decoding.decode(paths, (SMALLEST, SMALLEST), "grey")
+    seen = pd.DataFrame({"height": decoded.heights, "width": decoded.widths, "mode": decoded.modes})
+    if len(decoded.errors) == len(seen):
+        raise DataRejected(
+            f"{place.name}: none of {len(seen)} files that were looked at is a picture: {decoded.errors[0]}",
+            fix="name a folder of pictures",
+        )
+    return seen.drop(index=list(decoded.errors))
+
+
 def _fitted(section: dict[str, Any], rows: pd.DataFrame) -> tuple[dict[str, Any], list[Guess]]:
     """Size and mode that suit the pictures."""
     height, width = (float(rows[side].median()) for side in ("height", "width"))
     factor = min(1.0, LARGEST / max(height, width))
     size = tuple(max(SMALLEST, 2 * round(side * factor / 2)) for side in (height, width))
     alike = len(rows[["height", "width"]].drop_duplicates()) == 1
-    told = f"{'all' if alike else 'in the median'} {height:.0f} x {width:.0f} pixels" + (
-        f", brought to at most {LARGEST}" if factor < 1 else ""
-    )
+    told = f"{'all' if alike else 'in the median'} {height:.0f} x {width:.0f} pixels"
+    told += f", brought to at most {LARGEST}" if factor < 1 else ""
+    other_size = [round(height), round(width)] if factor < 1 else [max(4, side // 2) for side in size]
     grey = bool(rows["mode"].isin(GREY).all())
     other = "colour" if grey else "grey"
     coloured = int((~rows["mode"].isin(GREY)).sum())
-    why = "no file holds colour" if grey else f"{coloured:,} of {len(rows):,} files hold colour"
+    why = f"{coloured or 'none'} of {len(rows):,} files that were looked at hold{'s' * grey} colour"
     mode = "grey" if grey else "colour"
     guesses = [
         Guess(
             what="source.size",
             guess=f"{size[0]} x {size[1]}",
             evidence=told,
-            override=f"source.size=[{size[0]}, {size[1]}]",
+            override=f"source.size={flow(other_size)}",
         ),
         Guess(what="source.mode", guess=mode, evidence=why, override=f"source.mode={other}"),
     ]

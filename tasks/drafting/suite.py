@@ -84,9 +84,9 @@ def of_column(column: pd.Series) -> list[Expectation]:
     name, values = str(column.name), column.dropna()
     made: list[Expectation] = []
     if is_coded(column):  # a type or a range would break once the column is declared categorical
-        levels = [int(value) for value in sorted(values.unique())]
-        notes = f"{len(levels)} whole numbers in the data."
-        kept = {"column": name, "value_set": levels, "mostly": 1 - STRANGERS}
+        whole = [int(value) for value in sorted(values.unique())]
+        notes = f"{len(whole)} whole numbers in the data."
+        kept = {"column": name, "value_set": whole, "mostly": 1 - STRANGERS}
         made.append(expectation("column_values_to_be_in_set", "warning", notes, **kept))
     elif is_number(column):
         notes = "Numbers; one text among them makes the whole column text."
@@ -97,7 +97,7 @@ def of_column(column: pd.Series) -> list[Expectation]:
         )
         made += [span(column)] if len(values) else []
     elif is_text(column) and 0 < values.nunique() <= FEW_LEVELS:
-        levels = sorted(map(str, values.unique()))
+        levels = sorted(str(level) for level in values.unique())
         notes = f"{len(levels)} levels in the data; a new one is read as unknown."
         kept = {"column": name, "value_set": levels, "mostly": 1 - STRANGERS}
         made.append(expectation("column_values_to_be_in_set", "warning", notes, **kept))

@@ -10,7 +10,7 @@ from tasks import config
 from tasks.checks import suite
 from tasks.drafting import folder, looking
 from tasks.drafting.guesses import Asked
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, DataRejected
 
 
 def paint(place: Path, *, grey: bool, margin: bool, count: int = 14) -> Path:
@@ -84,3 +84,11 @@ def test_what_is_not_known(tmp_path, name, words) -> None:
         (tmp_path / "two" / file).write_text("a,b\n1,2\n")
     with pytest.raises(ConfigError, match=words):
         looking.draft(tmp_path / name, Asked())
+
+
+def test_no_picture_at_all(tmp_path) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "in" / label).mkdir(parents=True)
+        (tmp_path / "in" / label / "0.png").write_bytes(b"no picture")
+    with pytest.raises(DataRejected, match="none of 2 files that were looked at is a picture"):
+        looking.draft(tmp_path / "in", Asked())
