@@ -57,7 +57,7 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
     blank = int((rows[text].fillna("").str.strip() == "").sum())
     data = Dataset(rows.dropna(subset=[text, seen.target]).drop_duplicates([text, seen.target]))
     near, alike = leaking.alike(data, [], text=text)
-    rungs = ("bayes", "logistic", "svm", "ngrams") if judged.classes else ("ridge",)
+    rungs = ("logistic", "bayes", "svm", "ngrams") if judged.classes else ("ridge",)
     words = rows["text_tokens"].median()
     told = f"{words:.0f} words in the median, {len(rows):,} rows"
     said = Guess(what="columns.text", column=text, guess="the only feature", evidence=told)
