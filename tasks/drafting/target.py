@@ -94,7 +94,12 @@ def kind_of(target: pd.Series, asked: Task | None) -> tuple[Task, str]:
         )
     if pd.api.types.is_datetime64_any_dtype(target.dtype):
         raise DataRejected(f"target {quoted(name)} holds dates", fix="give the number that is meant")
-    if asked == "classification" or (asked == "regression" and is_number(target)):
+    if asked == "regression" and not is_number(target):
+        raise DataRejected(
+            f"--task regression: target {quoted(name)} holds no numbers alone: {told}",
+            fix="give a plain number in every row, or an empty field",
+        )
+    if asked is not None:
         return asked, f"you said so; {told}"
     if is_text(target) or not is_number(target):
         if distinct > MANY_CLASSES or (distinct > CLASSES and distinct > len(values) / 2):

@@ -139,6 +139,11 @@ def test_the_task_can_be_named(drafted, table) -> None:
     assert (draft.tree["task"], draft.tree["evaluate"]["metric"]) == ("regression", "rmse")
 
 
+def test_words_are_no_regression(drafted, table) -> None:
+    with pytest.raises(DataRejected, match="--task regression: target 'kind' holds no numbers alone"):
+        drafted(table, target="kind", task="regression")
+
+
 def test_a_long_tail_is_judged_by_its_absolute_error(drafted, table) -> None:
     price = np.exp(np.random.default_rng(0).normal(8, 1, len(table))).round(2)
     draft = drafted(table.assign(kind=price), target="kind")
