@@ -13,7 +13,7 @@ from tasks.config import Split, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.splitting import leaks, near
-from tasks.splitting.pairs import Leak
+from tasks.splitting.pairs import Leak, files_of
 
 FILE = "leaks.json"
 
@@ -56,7 +56,7 @@ class Audit:
         fixes = "; or ".join(dict.fromkeys(leak.fix for leak in blocking))
         only = {leak.kind for leak in blocking} == {"copies"}
         warn = "" if only else "; split.leaks: warn goes on all the same"
-        raise DataRejected(f"split: {told}", fix=f"{fixes}{warn}; all pairs: {path}")
+        raise DataRejected(f"split: {told}", fix=f"{fixes}{warn}; the whole list: {path}")
 
 
 def audit(
@@ -98,10 +98,11 @@ def audit(
     if alone is not None:
         features, whole = [alone], [alone, target]
     share, close = near.find(data, parts, [*features, target], text=text, most=rules.near)
-    copied = leaks.copies(rows, parts, whole)
+    files = files_of(data)
+    copied = leaks.copies(rows, parts, whole, files)
     found = [copied or close]  # what is the same is nearly the same, too
     if rules.apart is not None:
-        found.append(leaks.groups(rows, parts, rules.apart))
+        found.append(leaks.groups(rows, parts, rules.apart, files))
     if alone is None:
         tried = [name for name in features if name not in rules.trusted]
         found += leaks.giveaways(rows, parts, tried, target, kind)

@@ -58,12 +58,14 @@ def straddling(rows: pd.DataFrame, parts: pd.Series, columns: Sequence[str]) -> 
     return found.sort_values("example", kind="stable")
 
 
-def copies(rows: pd.DataFrame, parts: pd.Series, columns: Sequence[str]) -> Leak | None:
-    """What is said when an example, target included, stands in two parts."""
+def copies(
+    rows: pd.DataFrame, parts: pd.Series, columns: Sequence[str], files: pd.Series | None = None
+) -> Leak | None:
+    """What is said when an example, target included, stands in two parts; of pictures by their `files`."""
     found = straddling(rows, parts, columns)
     if found.empty:
         return None
-    pairs = across(found)
+    pairs = across(found, files)
     count = found["example"].nunique()
     told = (
         f"{count} examples stand in more than one part, features and target alike ({len(found)} rows): "
@@ -72,13 +74,13 @@ def copies(rows: pd.DataFrame, parts: pd.Series, columns: Sequence[str]) -> Leak
     return Leak("copies", told, "keep each in one part only", tuple(pairs))
 
 
-def groups(rows: pd.DataFrame, parts: pd.Series, column: str) -> Leak | None:
+def groups(rows: pd.DataFrame, parts: pd.Series, column: str, files: pd.Series | None = None) -> Leak | None:
     """What is said when a value of a column, gaps aside, stands in two parts."""
     there = rows[column].notna().to_numpy()
     found = straddling(rows[there], parts[there], [column])
     if found.empty:
         return None
-    pairs = across(found)
+    pairs = across(found, files)
     count = found["example"].nunique()
     told = (
         f"{count} values of {quoted(column)}, which split.apart keeps in one part each, stand in several "

@@ -7,6 +7,8 @@ are never further apart by it than by all their pixels, so that none is missed.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy.fft import dct
 from scipy.spatial import cKDTree
@@ -22,7 +24,8 @@ FREQUENCIES = 5
 CANDIDATES = 4
 """Nearest pictures by the hash whose pixels are compared."""
 
-CHUNK = 1024
+NUMBERS = 2**22
+"""Pixels that are looked at together: as float32, 16 MB."""
 
 
 def nearest(pixels: np.ndarray, known: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -39,7 +42,8 @@ def nearest(pixels: np.ndarray, known: np.ndarray, asked: np.ndarray) -> np.ndar
         (m, 2) float64: a position among all pictures, or -1 where none is near, and the correlation.
     """
     found = np.full((len(asked), 2), -1.0)
-    hashed = np.concatenate([_hash(_form(pixels[at : at + CHUNK])) for at in range(0, len(pixels), CHUNK)])
+    chunk = max(1, NUMBERS // math.prod(pixels.shape[1:]))
+    hashed = np.concatenate([_hash(_form(pixels[at : at + chunk])) for at in range(0, len(pixels), chunk)])
     plain = np.asarray(~hashed.any(axis=1))  # one colour all over: nothing to compare but equality
     known = known[~plain[known]]
     if not len(known):
@@ -48,8 +52,8 @@ def nearest(pixels: np.ndarray, known: np.ndarray, asked: np.ndarray) -> np.ndar
     reach = np.sqrt(2 * (1 - ALIKE))
     distance, place = tree.query(hashed[asked], k=CANDIDATES, distance_upper_bound=reach)
     which, turn = np.nonzero(np.isfinite(distance) & ~plain[asked][:, None])
-    for at in range(0, len(which), CHUNK):
-        one, rank = which[at : at + CHUNK], turn[at : at + CHUNK]
+    for at in range(0, len(which), chunk):
+        one, rank = which[at : at + chunk], turn[at : at + chunk]
         other = known[place[one, rank]]
         alike = np.einsum("nhw,nhw->n", _form(pixels[asked[one]]), _form(pixels[other]))
         for position, candidate, value in zip(one, other, alike, strict=True):

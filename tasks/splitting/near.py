@@ -9,7 +9,7 @@ import pandas as pd
 
 from tasks.dataset import Dataset
 from tasks.splitting import close_rows, lookalikes, shingles
-from tasks.splitting.pairs import LISTED, Leak, Pair, listed
+from tasks.splitting.pairs import LISTED, Leak, Pair, files_of, listed
 
 _FIX = (
     "keep what belongs together in one part (split.strategy: group or time), keep one row of each, "
@@ -46,7 +46,7 @@ def find(
     share = len(met) / len(asked)
     if not len(met):
         return 0.0, None
-    pairs = _pairs(parts, asked[met], found[met])
+    pairs = _pairs(parts, asked[met], found[met], files_of(data))
     told = (
         f"{len(met)} of {len(asked)} validation and test rows ({100 * share:.2f} %) are nearly the same as a "
         f"train row: {listed(pairs, len(met))}"
@@ -54,13 +54,12 @@ def find(
     return share, Leak("near", told, _FIX, tuple(pairs), blocks=share > most)
 
 
-def _pairs(parts: pd.Series, asked: np.ndarray, found: np.ndarray) -> list[Pair]:
+def _pairs(parts: pd.Series, asked: np.ndarray, found: np.ndarray, files: pd.Series | None) -> list[Pair]:
     """The most similar ones first."""
     order = np.argsort(-found[:, 1], kind="stable")[:LISTED]
-    rows, names = parts.index.to_numpy(), parts.to_numpy()
-    return [
-        Pair(
-            int(rows[int(other)]) + 1, "train", int(rows[position]) + 1, str(names[position]), round(like, 4)
-        )
-        for position, (other, like) in zip(asked[order], found[order].tolist(), strict=True)
-    ]
+    pairs = []
+    for position, (other, like) in zip(asked[order], found[order].tolist(), strict=True):
+        one, two = int(parts.index[int(other)]), int(parts.index[position])
+        both = None if files is None else (str(files[one]), str(files[two]))
+        pairs.append(Pair(one + 1, "train", two + 1, str(parts[two]), round(like, 4), both))
+    return pairs

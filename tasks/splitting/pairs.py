@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from tasks.dataset import place
+from tasks.dataset import Dataset, place
 
 PLACES = 10
 """Most pairs that a message names."""
@@ -25,9 +25,12 @@ class Pair:
     other: int
     other_part: str
     similarity: float | None = None
+    files: tuple[str, str] | None = None
+    """Where both are pictures with a file of their own."""
 
     def __str__(self) -> str:
-        named = f"{place(self.row - 1, ())} ({self.part}) ~ {place(self.other - 1, ())} ({self.other_part})"
+        one, other = self.files or (place(self.row - 1, ()), place(self.other - 1, ()))
+        named = f"{one} ({self.part}) ~ {other} ({self.other_part})"
         return named if self.similarity is None else f"{named}, similarity {self.similarity:.3f}"
 
 
@@ -50,17 +53,23 @@ class Leak:
     blocks: bool = True
 
 
+def files_of(data: Dataset) -> pd.Series | None:
+    """The file of each picture by row id, where each has one of its own."""
+    return data.rows["path"] if data.pixels is not None and "path" in data.rows else None
+
+
 def listed(pairs: Sequence[Pair], count: int) -> str:
     """The first pairs of `count`, for a message."""
     shown = "; ".join(map(str, pairs[:PLACES]))
     return f"{shown}; …" if count > PLACES else shown
 
 
-def across(found: pd.DataFrame) -> list[Pair]:
+def across(found: pd.DataFrame, files: pd.Series | None = None) -> list[Pair]:
     """A pair for each example (value, or row) and each further part that it stands in.
 
     Args:
         found: Columns `example` and `part` by row id, as `leaks.straddling` has them.
+        files: The picture's file by row id, where each has one.
     """
     once = found.drop_duplicates(["example", "part"])
     order = {"train": 0, "validation": 1, "test": 2}
@@ -71,5 +80,6 @@ def across(found: pd.DataFrame) -> list[Pair]:
         if first is None or first[1] != example:
             first = (int(row) + 1, example, str(part))
         elif len(pairs) < LISTED:
-            pairs.append(Pair(first[0], first[2], int(row) + 1, str(part)))
+            both = None if files is None else (str(files[first[0] - 1]), str(files[int(row)]))
+            pairs.append(Pair(first[0], first[2], int(row) + 1, str(part), files=both))
     return pairs

@@ -140,6 +140,35 @@ def test_a_picture_that_was_saved_again_or_darkened_blocks(tmp_path, channels):
     expect_blocked(data, tmp_path)
 
 
+def test_pictures_are_named_by_their_files(tmp_path):
+    data = scenes()
+    data.rows["path"] = [f"zoo/{row}.png" for row in range(COUNT)]
+    source, copy = sources_and_copies()
+    data.pixels[copy] = data.pixels[source] // 2 + 20
+    with pytest.raises(
+        DataRejected, match=rf"zoo/0\.png \(train\) ~ zoo/{copy[0]}\.png \(test\), similarity"
+    ):
+        judged(data).judge(tmp_path)
+    data.rows.loc[copy, ["digest", "y"]] = data.rows.loc[source, ["digest", "y"]].to_numpy()
+    with pytest.raises(
+        DataRejected, match=rf"8 examples .* zoo/0\.png \(train\) ~ zoo/{copy[0]}\.png \(test\)"
+    ):
+        judged(data).judge(tmp_path)
+    pairs = json.loads((tmp_path / "leaks.json").read_text())["pairs"]
+    assert pairs[0]["files"] == ["zoo/0.png", f"zoo/{copy[0]}.png"]
+    plain = Dataset(houses().assign(path="secret"))
+    assert "secret" not in str(judged(plain, Split(apart="town"), kind="regression").leaks)
+
+
+def test_large_pictures_are_looked_at_piece_by_piece(monkeypatch):
+    data = scenes(120)
+    data.pixels[100:] = data.pixels[:20] // 2 + 20
+    whole = lookalikes.nearest(data.pixels, np.arange(100), np.arange(100, 120))
+    monkeypatch.setattr(lookalikes, "NUMBERS", 24 * 24 * 7)
+    assert (lookalikes.nearest(data.pixels, np.arange(100), np.arange(100, 120)) == whole).all()
+    assert whole[:, 0].tolist() == list(range(20))
+
+
 def test_pictures_of_one_colour_and_tiny_ones_are_no_trouble():
     flat = np.zeros((60, 8, 8), dtype=np.uint8) + np.arange(60, dtype=np.uint8)[:, None, None]
     assert (lookalikes.nearest(flat, np.arange(40), np.arange(40, 60))[:, 0] == -1).all()
