@@ -53,6 +53,18 @@ def test_rungs_for_texts_answer_every_row(name: str, classes: int) -> None:
         assert (found.predictions.values == test.rows["label"]).mean() > 0.9
 
 
+def test_logistic_regression_goes_on_until_it_has_learned() -> None:
+    """Where every word is rare, every gradient is small from the first step on."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(1200) % 2
+    drawn = rng.integers(0, 400, (1200, 8)) + np.where(rng.random((1200, 8)) < 0.7, labels[:, None], 2) * 400
+    made = [" ".join(f"w{word}" for word in row) for row in drawn]
+    model = texts.estimator("logistic", "classification", 0).fit(made, labels)
+    exact = texts.estimator("logistic", "classification", 0).set_params(logisticregression__tol=1e-9)
+    expected = exact.fit(made, labels).predict_proba(made)
+    assert np.abs(model.predict_proba(made) - expected).max() < 0.01
+
+
 def test_a_number_is_predicted_from_texts() -> None:
     data = reviews()
     train, test = data.take(np.arange(180)), data.take(np.arange(180, 240))
