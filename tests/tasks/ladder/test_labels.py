@@ -75,6 +75,19 @@ def test_five_percent_of_flipped_labels_are_found_and_warned_of(tmp_path, data):
     assert labels.look(data, problem(), tmp_path, 0.2) == []
 
 
+@pytest.mark.parametrize("factor", [0.25, 3.0], ids=["too timid", "too sure"])
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_probabilities_become_as_sure_as_they_should_be_whether_labels_are_flipped_or_not(factor, share):
+    rng = np.random.default_rng(4)
+    logits = rng.normal(0, 3, (4000, 1)) * [-1, 1]
+    told = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    given = (rng.random(4000) < told[:, 1]) ^ (rng.random(4000) < share)
+    warped = told**factor / (told**factor).sum(axis=1, keepdims=True)
+    sober = labels._sober(warped, given.astype(int))
+    assert np.abs(warped - told).mean() > 0.05
+    assert np.abs(sober - told).mean() < 0.02
+
+
 def test_the_right_label_is_suggested():
     data = bundled(load_wine)
     spoilt, wrong = flipped(data)
