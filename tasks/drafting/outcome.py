@@ -133,9 +133,18 @@ def _budget(name: str, rows: int, bad: int, missing: int) -> tuple[float, list[G
     if missing:
         told = f"{missing:,} of {rows:,} rows have no value there; they are set aside"
         said.append(_aside(name, told))
-    if not bad:
-        return BUDGET, said
-    return min(0.99, math.ceil(100 * (bad / rows + BUDGET)) / 100), said
+    return raised(BUDGET, bad, rows), said
+
+
+def raised(share: float, bad: int, rows: int) -> float:
+    """A budget that has room for `bad` of the rows besides, in whole hundredths."""
+    return min(0.99, round(share + math.ceil(100 * bad / rows) / 100, 2))
+
+
+def infinite(names: Sequence[str], count: int) -> list[Guess]:
+    """What is said about rows with a number that is not finite."""
+    told = f"{count:,} rows hold a number that is not finite; they are set aside"
+    return [_aside(", ".join(names), told)] if count else []
 
 
 def _aside(name: str, told: str) -> Guess:

@@ -58,7 +58,10 @@ def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
     judged = outcome.of(sound.rows["label"], "classification")
     shift, said = _shift(sound)
     near, alike = leaking.alike(sound.take(~sound.rows.duplicated(["digest", "label"]).to_numpy()), [])
-    rows, quarantine = len(loaded.dataset), _budget(judged.quarantine, len(loaded.bad), len(loaded.dataset))
+    rows, quarantine = (
+        len(loaded.dataset),
+        outcome.raised(judged.quarantine, len(loaded.bad), len(loaded.dataset)),
+    )
     return Draft(
         tree={
             "task": "classification",
@@ -120,10 +123,6 @@ def _fitted(section: dict[str, Any], rows: pd.DataFrame) -> tuple[dict[str, Any]
         Guess(what="source.mode", guess=mode, evidence=why, override=f"source.mode={other}"),
     ]
     return {**section, "size": size, "mode": mode}, guesses
-
-
-def _budget(share: float, bad: int, rows: int) -> float:
-    return min(0.99, round(share + -(-100 * bad // rows) / 100, 2))
 
 
 def _damaged(bad: Mapping[int, str], share: float) -> list[Guess]:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tasks.cleaning.reading import is_text
@@ -59,6 +60,7 @@ def classes(column: str, known: Sequence[Any]) -> Expectation:
 def span(column: pd.Series, severity: str = "warning") -> Expectation:
     """A range around what a numeric column holds; what is never negative stays so."""
     values = column.dropna().astype("float64")
+    values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
     slack = SLACK * (high - low)
     least = low - slack

@@ -36,6 +36,33 @@ class Seen:
     guesses: tuple[Guess, ...]
 
 
+@dataclass(frozen=True)
+class Ready:
+    """A table with its useless columns, its bad rows and its leaks told.
+
+    Attributes:
+        seen: Target and columns.
+        judged: What the target asks for.
+        cleaned: The rows that go on.
+        features: Columns that are learned from.
+        dropped: The others, less the target.
+        operations: The section `clean`.
+        quarantine: Share of rows that may be set aside.
+        near: Share of rows that may be nearly the same as another.
+        guesses: All that is said.
+    """
+
+    seen: Seen
+    judged: outcome.Outcome
+    cleaned: pd.DataFrame
+    features: tuple[str, ...]
+    dropped: tuple[str, ...]
+    operations: tuple[dict[str, Any], ...]
+    quarantine: float
+    near: float
+    guesses: tuple[Guess, ...]
+
+
 def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
     """The project.
 
@@ -48,50 +75,24 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
         ConfigError: It can't be told which column is the target.
         DataRejected: No feature is left, too few rows, or a target that can't be learned.
     """
-    seen = look(rows, asked)
-    if len(rows) < LEAST_ROWS:
-        raise DataRejected(f"{len(rows)} rows; {LEAST_ROWS} or more are needed", fix="give more rows")
-    needed = repairs.find(rows, (*seen.features, seen.target), seen.target)
-    operations = repairs.operations(needed)
-    cleaned = apply(rows, operations).rows
-    leaks = leaking.telltales(cleaned, seen.features, seen.target, seen.task)
-    features = tuple(name for name in seen.features if name not in {leak.column for leak in leaks})
-    dropped = (*seen.dropped, *(str(leak.column) for leak in leaks))
-    if not features:
-        raise DataRejected(
-            "no column is left to learn from: " + "; ".join(g.line for g in (*_drops(seen, dropped), *leaks)),
-            fix="give a table with features",
-        )
-    judged = outcome.of(rows[seen.target], seen.task)
-    kept = [*features, seen.target]
-    near, alike = leaking.alike(Dataset(cleaned.dropna(subset=[seen.target]).drop_duplicates()), kept)
-    numbers = sum(columns.is_number(cleaned[name]) for name in features)
-    guesses = (
-        *seen.guesses,
-        *_drops(seen, dropped),
-        *(_with_override(leak, dropped) for leak in leaks),
-        *repairs.guesses(needed),
-        *_notes(cleaned, features, dropped),
-        *judged.guesses,
-        *alike,
-        *_groups(seen),
-        *_times(cleaned, features),
-    )
+    ready = prepare(rows, look(rows, asked))
+    seen, judged, features = ready.seen, ready.judged, ready.features
+    numbers = sum(columns.is_number(ready.cleaned[name]) for name in features)
     return Draft(
         tree={
             "task": seen.task,
             "source": dict(source),
             "target": seen.target,
-            "columns": {"drop": dropped},
-            "validate": {"quarantine": judged.quarantine, "null_share": NULL_SHARE},
-            "clean": operations,
-            "split": {"strategy": judged.split, "near": near},
+            "columns": {"drop": ready.dropped},
+            "validate": {"quarantine": ready.quarantine, "null_share": NULL_SHARE},
+            "clean": ready.operations,
+            "split": {"strategy": judged.split, "near": ready.near},
             "encode": {"numeric": "quantile"},
             "network": _network(len(rows), numbers),
             "fit": _fit(len(rows), judged),
             **outcome.bar(judged, ("logistic", "boosting") if judged.classes else ("ridge", "boosting")),
         },
-        guesses=guesses,
+        guesses=ready.guesses,
         expectations=(
             suite.size(len(rows)),
             suite.complete(seen.target),
@@ -101,9 +102,57 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
         rows=len(rows),
         facts=(
             ("Features", f"{numbers} numbers or dates, {len(features) - numbers} categories"),
-            ("Left out", ", ".join(f"`{name}`" for name in dropped) or "nothing"),
+            ("Left out", ", ".join(f"`{name}`" for name in ready.dropped) or "nothing"),
         ),
     )
+
+
+def prepare(rows: pd.DataFrame, seen: Seen) -> Ready:
+    """Looks at what the columns hold, and at the rows that the split will deal."""
+    if len(rows) < LEAST_ROWS:
+        raise DataRejected(f"{len(rows)} rows; {LEAST_ROWS} or more are needed", fix="give more rows")
+    judged = outcome.of(rows[seen.target], seen.task)
+    needed = repairs.find(rows, (*seen.features, seen.target), seen.target)
+    operations = repairs.operations(needed)
+    cleaned = apply(rows, operations).rows
+    endless = _infinite(cleaned, seen.features)
+    bad = endless.any(axis=1)
+    cleaned = cleaned[~bad]
+    leaks = leaking.telltales(cleaned, seen.features, seen.target, seen.task)
+    features = tuple(name for name in seen.features if name not in {leak.column for leak in leaks})
+    dropped = (*seen.dropped, *(str(leak.column) for leak in leaks))
+    out = (*_drops(seen, dropped), *(_with_override(leak, dropped) for leak in leaks))
+    if not features:
+        told = "; ".join(guess.line for guess in out)
+        raise DataRejected(f"no column is left to learn from: {told}", fix="give a table with features")
+    dealt = cleaned.dropna(subset=[seen.target]).drop_duplicates()
+    near, alike = leaking.alike(Dataset(dealt), [*features, seen.target])
+    return Ready(
+        seen,
+        judged,
+        cleaned,
+        features,
+        dropped,
+        operations,
+        outcome.raised(judged.quarantine, int(bad.sum()), len(rows)),
+        near,
+        guesses=(
+            *seen.guesses,
+            *out,
+            *repairs.guesses(needed),
+            *_notes(cleaned, features, dropped),
+            *judged.guesses,
+            *outcome.infinite(list(endless.columns[endless.any()]), int(bad.sum())),
+            *alike,
+            *_groups(seen),
+            *_times(cleaned, features),
+        ),
+    )
+
+
+def _infinite(rows: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
+    """Where a feature is plus or minus infinity; validation sets such rows aside."""
+    return rows[[name for name in features if columns.is_number(rows[name])]].isin([np.inf, -np.inf])
 
 
 def look(rows: pd.DataFrame, asked: Asked) -> Seen:

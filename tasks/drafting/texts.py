@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from tasks import sources
+from tasks.cleaning.reading import is_text
 from tasks.config import Columns, TableSource, TextsSource
 from tasks.dataset import TEXTUAL, Dataset
 from tasks.drafting import columns, leaking, outcome, repairs, suite, tables
@@ -68,7 +69,7 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
             "source": dict(source),
             "target": seen.target,
             "columns": {"text": text},
-            "validate": {"quarantine": _budget(judged.quarantine, blank, len(rows))},
+            "validate": {"quarantine": outcome.raised(judged.quarantine, blank, len(rows))},
             "clean": (*repairs.operations(trims), {"normalise": (text,)}),
             "split": {"strategy": judged.split, "near": near},
             "network": {"kind": "wide"},
@@ -89,10 +90,6 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
             ("Unused", f"{len(others.columns) - 1} other columns"),
         ),
     )
-
-
-def _budget(share: float, blank: int, rows: int) -> float:
-    return min(0.99, round(share + (-(-100 * blank // rows)) / 100, 2))
 
 
 def _fit(judged: outcome.Outcome) -> dict[str, Any]:
@@ -121,13 +118,13 @@ def _beside(seen: tables.Seen) -> list[Guess]:
             open=True,
         )
         for name in seen.rows.columns
-        if name != seen.target and _comes_again(seen.rows[name])
+        if name != seen.target and _may_be_group(seen.rows[name])
     ]
 
 
-def _comes_again(column: pd.Series) -> bool:
-    distinct = column.nunique()
-    return 20 < distinct <= column.notna().sum() / 2
+def _may_be_group(column: pd.Series) -> bool:
+    named = is_text(column) or columns.looks_like_group(str(column.name))
+    return named and 20 < column.nunique() <= column.notna().sum() / 2
 
 
 def _described(rows: pd.DataFrame) -> list[suite.Expectation]:

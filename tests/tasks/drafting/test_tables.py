@@ -189,3 +189,14 @@ def test_a_target_that_teaches_nothing(drafted, table, change, words) -> None:
 def test_nothing_to_learn_from(drafted, table) -> None:
     with pytest.raises(DataRejected, match="no column is left to learn from: Id: key"):
         drafted(table[["Id", "country", "kind"]], target="kind")
+
+
+def test_numbers_without_an_end_fit_the_budget(drafted, table) -> None:
+    table.loc[[3, 9, 70], "height"] = np.inf
+    draft = drafted(table, target="kind")
+    assert "3 rows hold a number that is not finite" in said(draft, "height")
+    assert draft.tree["validate"]["quarantine"] == 0.03
+    (rule,) = [
+        e for e in draft.expectations if e["kwargs"].get("column") == "height" and "max_value" in e["kwargs"]
+    ]
+    assert 10 < rule["kwargs"]["max_value"] < 50
