@@ -62,21 +62,24 @@ def find(uri: str, root: Path, word: str) -> dict[str, Any]:
 
 def read(uri: str, run_id: str, name: str) -> Any:
     """The JSON document `name` that a run stored, or None where it stored none."""
+    stored = _stored(uri, run_id, name)
+    return None if stored is None else json.loads(stored)
+
+
+def text(uri: str, run_id: str, name: str) -> str:
+    """A file that a run stored, as text. Raises ConfigError where it stored none."""
+    stored = _stored(uri, run_id, name)
+    if stored is None:
+        raise ConfigError(f"run {run_id[:8]} has no {name}", fix="name another run")
+    return stored
+
+
+def _stored(uri: str, run_id: str, name: str) -> str | None:
     client = backend.client(uri)
     with backend.reaching(uri), tempfile.TemporaryDirectory() as folder:
         parent = name.rpartition("/")[0] or None
         if name not in [entry.path for entry in client.list_artifacts(run_id, parent)]:
             return None
-        path = Path(client.download_artifacts(run_id, name, folder))
-        return json.loads(path.read_text(encoding="utf-8"))
-
-
-def text(uri: str, run_id: str, name: str) -> str:
-    """A file that a run stored, as text. Raises ConfigError where it stored none."""
-    client = backend.client(uri)
-    with backend.reaching(uri), tempfile.TemporaryDirectory() as folder:
-        if name not in [entry.path for entry in client.list_artifacts(run_id)]:
-            raise ConfigError(f"run {run_id[:8]} has no {name}", fix="name another run")
         return Path(client.download_artifacts(run_id, name, folder)).read_text(encoding="utf-8")
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tasks.config import Config
 from tasks.dataset import Dataset
 from tasks.records import CleanRecord, SplitRecord
+
+if TYPE_CHECKING:
+    from tasks.learning.encode import Encoder
 
 
 def check_slices(config: Config, cleaned: CleanRecord) -> None:
@@ -21,12 +26,20 @@ def check_network(config: Config, cleaned: CleanRecord, split: SplitRecord, excl
         ConfigError: The network can't read such data, or no feature is left.
         DataRejected: The target can't be scaled as asked.
     """
-    from tasks.fit import fit_encoder, new_network  # noqa: PLC0415
+    from tasks.fit import new_network  # noqa: PLC0415
     from tasks.splitting import parts  # noqa: PLC0415
 
     train = (parts.load(split.folder) == "train").to_numpy()
-    encoder = fit_encoder(
-        Dataset.load(cleaned.folder).take(train),
+    encoder = encoder_of(config, Dataset.load(cleaned.folder).take(train), exclude)
+    new_network(config.network, encoder, config.seed)
+
+
+def encoder_of(config: Config, rows: Dataset, exclude: tuple[str, ...]) -> Encoder:
+    """What a project fits on `rows` besides weights. Raises as `check_network` does."""
+    from tasks.fit import fit_encoder  # noqa: PLC0415
+
+    return fit_encoder(
+        rows,
         target=config.target,
         kind=config.task,
         columns=config.columns,
@@ -34,4 +47,3 @@ def check_network(config: Config, cleaned: CleanRecord, split: SplitRecord, excl
         encode=config.encode,
         network=config.network,
     )
-    new_network(config.network, encoder, config.seed)

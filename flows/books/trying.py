@@ -18,13 +18,13 @@ import torch
 from prefect import Task
 from torch import nn
 
-from flows.books import extras
+from flows.books import extras, rehearsal
 from flows.books.keeping import device_of
 from flows.books.untracked import Untracked
 from tasks.config import Augment, Config, Fit, Network, Project
 from tasks.dataset import Dataset
 from tasks.extra import extra
-from tasks.fit import encode_examples, fit_encoder, make_loss, new_network
+from tasks.fit import encode_examples, make_loss, new_network
 from tasks.ladder.features import stratified
 from tasks.learning import devices, training
 from tasks.learning.encode import Encoder
@@ -159,21 +159,12 @@ def overfit(project: Project, root: Path, batches: int) -> ByHeart:
         ConfigError: The network can't read such data.
         TrainingDiverged: The loss stopped being finite.
     """
-    records = Untracked(project, root, last="split").run_steps()
-    c = project.config
-    exclude = (c.split.column,) if c.split.column else ()
+    books, c = Untracked(project, root, last="split"), project.config
+    records = books.run_steps()
     data, dealt = Dataset.load(records["clean"].folder), parts.load(records["split"].folder)
     chosen = some(data.rows.loc[dealt.index[dealt == "train"], c.target], batches * c.fit.batch_size, c)
     rows = data.take(data.rows.index.get_indexer(chosen))
-    encoder = fit_encoder(
-        rows,
-        target=c.target,
-        kind=c.task,
-        columns=c.columns,
-        exclude=exclude,
-        encode=c.encode,
-        network=c.network,
-    )
+    encoder = rehearsal.encoder_of(c, rows, books.exclude)
     return _by_heart(c, encoder, encode_examples(rows, encoder, c.target), batches)
 
 

@@ -145,14 +145,14 @@ def source_at(path: Path, named_by: str, own: Any = None) -> dict[str, Any]:
     packed = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     if known.get("kind") == "texts" or packed.suffix.lower() in LINES:
         return {"kind": "texts", **found}
-    if path.is_dir() and _has(path, PICTURES):
+    if path.is_dir() and holds(path, PICTURES):
         # MNIST's own size, unless the project names another; what comes from IDX and CSV is grey.
         grey = {"size": known.get("shape", (28, 28)), "mode": "grey"}
         return {"kind": "images", **found, **(grey if known.get("kind") in ("idx", "package") else {})}
-    return {"kind": "texts" if path.is_dir() and _has(path, TEXTS) else "table", **found}
+    return {"kind": "texts" if path.is_dir() and holds(path, TEXTS) else "table", **found}
 
 
-def _has(folder: Path, endings: Collection[str]) -> bool:
+def holds(folder: Path, endings: Collection[str]) -> bool:
     """Whether a file with such an ending lies in a class folder, of an official split or not."""
     below = chain.from_iterable(folder.glob(pattern) for pattern in ("*/*", "*/*/*"))
     return any(path.suffix.lower() in endings for path in below)

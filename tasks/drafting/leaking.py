@@ -16,9 +16,6 @@ from tasks.dataset import Dataset
 from tasks.drafting.guesses import Guess
 from tasks.splitting import leaks, near
 
-DEALS = 3
-"""Ways to halve the rows; a feature is suspected only if it gives the answer away in all of them."""
-
 HELD = 0.35
 """Share of rows that are compared with the others, as validation and test will be with train."""
 
@@ -32,13 +29,7 @@ def telltales(rows: pd.DataFrame, features: Sequence[str], target: str, kind: Ta
         target: Rows without it are passed over.
         kind: Of the task.
     """
-    known = rows[rows[target].notna()]
-    found = dict.fromkeys(features, 1.0)
-    for deal in range(DEALS):
-        codes = np.random.default_rng(deal).permutation(len(known)) % 2
-        parts = pd.Series(np.where(codes == 0, "train", "validation"), index=known.index)
-        scored = leaks.scores(known, parts, list(found), target, kind)
-        found = {name: score for name, score in scored.items() if score >= leaks.SUSPICIOUS}
+    found = leaks.surely(rows[rows[target].notna()], features, target, kind)
     return [_guess(name, score, kind) for name, score in found.items()]
 
 

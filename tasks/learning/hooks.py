@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.config import Fit
+from tasks.networks.optimizers import adamw
 
 BLOCK = 16
 """Batches whose examples are sorted by length together: enough for little padding, and still well mixed."""
@@ -61,17 +62,8 @@ def _split(order: Tensor, size: int) -> Sequence[Tensor]:
 
 
 def optimizer(network: nn.Module, settings: Fit) -> torch.optim.Optimizer:
-    """The network's own, or AdamW; only matrices decay: shrinking biases and norms regularises nothing."""
+    """The network's own, or AdamW."""
     own: Callable[..., torch.optim.Optimizer] | None = getattr(network, "optimizer", None)
     if own is not None:
         return own(settings.learning_rate, settings.weight_decay)
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        adds = parameter.dim() <= 1 or name.endswith(("bias", "shift"))
-        (others if adds else matrices).append(parameter)
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True)
+    return adamw(network.named_parameters(), settings.learning_rate, settings.weight_decay)

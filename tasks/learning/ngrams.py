@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -110,6 +111,16 @@ def chunks(texts: Sequence[str]) -> Iterator[Letters]:
             start, size = i + 1, 0
     if start < len(texts):
         yield Letters.of(texts[start:])
+
+
+def texts_with(texts: Sequence[str], *, signs: bool = True) -> Counter[str]:
+    """In how many texts each word stands, and unless `signs` is off each punctuation mark."""
+    counts: Counter[str] = Counter()
+    for letters in chunks(texts):
+        row = letters.row[letters.start].tolist()
+        found = set(zip(row, letters.tokens(), letters.is_word.tolist(), strict=True))
+        counts.update(token for _, token, is_word in found if is_word or signs)
+    return counts
 
 
 def known_hashes(texts: Sequence[str], words: int, characters: tuple[int, int], most: int) -> np.ndarray:

@@ -8,7 +8,6 @@ numpy and pandas only: the module travels inside the model.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -142,10 +141,7 @@ def _texts(rows: pd.DataFrame, column: str) -> list[str]:
 
 def _frequent(texts: Sequence[str], most: int, min_rows: int) -> list[str]:
     """The words that occur in most texts, and in at least `min_rows` of them."""
-    counts: Counter[str] = Counter()
-    for letters in ngrams.chunks(texts):
-        row = letters.row[letters.start].tolist()
-        counts.update(token for _, token in set(zip(row, letters.tokens(), strict=True)))
+    counts = ngrams.texts_with(texts)
     kept = [word for word, rows in counts.items() if rows >= min_rows]
     return sorted(kept, key=lambda word: (-counts[word], word))[:most]
 

@@ -111,8 +111,7 @@ class ScaledLinear(nn.Module):
     @torch.no_grad()
     def prime(self, ngrams: Tensor, targets: Tensor) -> None:
         """Sets the scales from n-grams (n, K) and classes, or numbers, (n,)."""
-        targets = targets.cpu()
-        classes = self.outputs if self.outputs > 1 else 1
+        targets, classes = targets.cpu(), self.outputs
         labels = targets if classes > 1 else torch.zeros(len(targets), dtype=torch.int64)
         counts = class_counts(ngrams, labels, len(self.scale), classes)
         scale = torch.log((1 + len(targets)) / (1 + counts.sum(1))) + 1

@@ -44,9 +44,11 @@ class Joined(torch.optim.Optimizer):
 
 
 def adamw(parameters: Iterable[tuple[str, nn.Parameter]], rate: float, decay: float) -> torch.optim.AdamW:
-    """AdamW over named parameters; only matrices decay."""
-    named = list(parameters)
-    matrices = [parameter for _, parameter in named if parameter.dim() > 1]
-    others = [parameter for _, parameter in named if parameter.dim() <= 1]
+    """AdamW over named parameters; only matrices decay: shrinking biases and norms regularises nothing."""
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in parameters:
+        adds = parameter.dim() <= 1 or name.endswith(("bias", "shift"))
+        (others if adds else matrices).append(parameter)
     groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), fused=True)

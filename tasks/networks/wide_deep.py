@@ -105,9 +105,7 @@ class WideDeep(nn.Module):
         In training mode the scores of the members that learn: (members, batch, outputs).
         """
         asked = [name for name in self.members if not (self.training and name == "bayes")]
-        scores = [
-            self.members[name](*((words,) if name == "recurrent" else (ngrams,))).float() for name in asked
-        ]
+        scores = [self.members[name](words if name == "recurrent" else ngrams).float() for name in asked]
         if self.training:
             self._remember(scores)
             return torch.stack(scores)

@@ -10,7 +10,6 @@ of them. Whole texts are cells, and only shown where that setting is on; see `ta
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,11 +129,7 @@ def _frequent(texts: Sequence[str]) -> tuple[list[tuple[str, int]], int]:
     """
     step = math.ceil(sum(map(len, texts)) / ngrams.CHUNK) or 1
     chosen = texts[::step]
-    counts: Counter[str] = Counter()
-    for letters in ngrams.chunks(chosen):
-        row = letters.row[letters.start].tolist()
-        found = set(zip(row, letters.tokens(), letters.is_word.tolist(), strict=True))
-        counts.update(word for _, word, is_word in found if is_word)
+    counts = ngrams.texts_with(chosen, signs=False)
     kept = [(word, count) for word, count in counts.items() if count >= FEWEST]
     return sorted(kept, key=lambda pair: (-pair[1], pair[0]))[:MOST], len(chosen)
 

@@ -1,9 +1,8 @@
 """Where data comes from: `fingerprint` names its content, `read` brings it into memory.
 
 One module or room a kind of source: `table` (with `delimited`, `infer`, `parquet`), `idx`, `images`, `texts`,
-`package` (with `fetched`), `own`. Each
-gives the bytes of its files (`contents`) and parses them (`load`); the fingerprint is taken from
-the very bytes that are parsed. Nothing here repairs data.
+`package` (with `fetched`), `own`. Each gives the bytes of its files (`contents`) and parses them (`load`);
+the fingerprint is taken from the very bytes that are parsed. Nothing here repairs data.
 """
 
 from __future__ import annotations

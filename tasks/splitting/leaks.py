@@ -28,7 +28,7 @@ PROBE_LEAST = 10
 """Fewer validation rows than this are predicted by luck too often to warn."""
 
 DEALS = 3
-"""Ways to halve train and validation rows in all of which a feature has to give the answer away."""
+"""Ways to halve the rows in all of which a feature has to give the answer away."""
 
 
 def prove(parts: pd.Series, rows: pd.DataFrame) -> None:
@@ -62,32 +62,25 @@ def copies(
     rows: pd.DataFrame, parts: pd.Series, columns: Sequence[str], files: pd.Series | None = None
 ) -> Leak | None:
     """What is said when an example, target included, stands in two parts; of pictures by their `files`."""
-    found = straddling(rows, parts, columns)
-    if found.empty:
-        return None
-    pairs = across(found, files)
-    count = found["example"].nunique()
-    told = (
-        f"{count} examples stand in more than one part, features and target alike ({len(found)} rows): "
-        f"{listed(pairs, count)}"
-    )
-    return Leak("copies", told, "keep each in one part only", tuple(pairs))
+    what = "examples stand in more than one part, features and target alike"
+    return _shared("copies", what, "keep each in one part only", straddling(rows, parts, columns), files)
 
 
 def groups(rows: pd.DataFrame, parts: pd.Series, column: str, files: pd.Series | None = None) -> Leak | None:
     """What is said when a value of a column, gaps aside, stands in two parts."""
     there = rows[column].notna().to_numpy()
-    found = straddling(rows[there], parts[there], [column])
+    what = f"values of {quoted(column)}, which split.apart keeps in one part each, stand in several"
+    fix = f"split by it: split.strategy: group, split.column: {column}"
+    return _shared("groups", what, fix, straddling(rows[there], parts[there], [column]), files)
+
+
+def _shared(kind: str, what: str, fix: str, found: pd.DataFrame, files: pd.Series | None) -> Leak | None:
+    """The leak of rows that straddle; None where there are none."""
     if found.empty:
         return None
-    pairs = across(found, files)
-    count = found["example"].nunique()
-    told = (
-        f"{count} values of {quoted(column)}, which split.apart keeps in one part each, stand in several "
-        f"({len(found)} rows): {listed(pairs, count)}"
-    )
-    fix = f"split by it: split.strategy: group, split.column: {column}"
-    return Leak("groups", told, fix, tuple(pairs))
+    pairs, count = across(found, files), found["example"].nunique()
+    told = f"{count} {what} ({len(found)} rows): {listed(pairs, count)}"
+    return Leak(kind, told, fix, tuple(pairs))
 
 
 def twins(rows: pd.DataFrame, parts: pd.Series, features: Sequence[str]) -> list[str]:
@@ -109,15 +102,21 @@ def giveaways(
     One lucky deal of some dozens of validation rows (iris) is no ground to refuse a split.
     """
     found = scores(rows, parts, features, target, kind)
-    sure = [name for name, score in found.items() if score >= SUSPICIOUS]
-    seen = rows[(parts != "test").to_numpy()]
-    for deal in range(DEALS if sure else 0):
-        codes = np.random.default_rng(deal).permutation(len(seen)) % 2
-        halves = pd.Series(np.where(codes == 0, "train", "validation"), index=seen.index)
-        again = scores(seen, halves, sure, target, kind)
-        sure = [name for name in sure if again.get(name, 0.0) >= SUSPICIOUS]
+    suspected = [name for name, score in found.items() if score >= SUSPICIOUS]
+    sure = surely(rows[(parts != "test").to_numpy()], suspected, target, kind)
     fix = "or in split.trusted if it may be known before"
     return [Leak("telltale", _told(name, found[name], kind), fix) for name in sure]
+
+
+def surely(rows: pd.DataFrame, features: Sequence[str], target: str, kind: Task) -> dict[str, float]:
+    """Those of the features that give the answer away however the rows are halved, with their last scores."""
+    found = dict.fromkeys(features, 1.0)
+    for deal in range(DEALS if found else 0):
+        codes = np.random.default_rng(deal).permutation(len(rows)) % 2
+        halves = pd.Series(np.where(codes == 0, "train", "validation"), index=rows.index)
+        scored = scores(rows, halves, list(found), target, kind)
+        found = {name: score for name, score in scored.items() if score >= SUSPICIOUS}
+    return found
 
 
 def _told(name: str, score: float, kind: Task) -> str:

@@ -10,14 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.config import Columns, TableSource, TextsSource
-from tasks.errors import DataRejected, did_you_mean, quoted
+from tasks.config.data import TEXTS
+from tasks.config.project import holds
 from tasks.sources import files, table
+from tasks.sources.columns import check_target
 from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
 from tasks.sources.texts import folders, lines
-
-LABEL, TEXT = "label", "text"
-"""Columns that a folder of texts is read as."""
 
 
 def contents(source: TextsSource, project: Path) -> Iterator[Content]:
@@ -28,7 +27,7 @@ def contents(source: TextsSource, project: Path) -> Iterator[Content]:
         DataError, ResourceLimit, UnsafeInput: As for `load`, where names alone show it.
     """
     place, name = files.locate(source.path, project), files.name_of(source.path)
-    if place.is_dir() and folders.is_one(place):
+    if place.is_dir() and holds(place, TEXTS):
         yield from folders.contents(place, name)
     elif lines.is_one(place):
         yield Content("lines", name, files.read(place, name))
@@ -54,9 +53,5 @@ def load(parts: list[Content], target: str | None, columns: Columns) -> Loaded:
         loaded = lines.load(parts[0])
     else:
         return table.load(parts, target, columns)
-    known = [str(name) for name in loaded.dataset.rows.columns]
-    if target is not None and target not in known:
-        raise DataRejected(
-            f"{parts[0].name}: no column {quoted(target)}, the target", fix=did_you_mean(target, known)
-        )
+    check_target(target, [str(name) for name in loaded.dataset.rows.columns], parts[0].name)
     return loaded

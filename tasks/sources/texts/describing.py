@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pandas as pd
@@ -40,20 +41,14 @@ def described(loaded: Loaded, text: str) -> Loaded:
         )
     texts = rows[text].astype("str").fillna("").tolist()
     tokens = [len(_WORD.findall(cell)) for cell in texts]
-    columns = {
-        "text_characters": pd.Series(map(len, texts), dtype="int64"),
-        "text_tokens": pd.Series(tokens, dtype="int64"),
-        "text_script": pd.Series(map(script, texts), dtype="str"),
-        "text_empty": pd.Series([not count for count in tokens], dtype="bool"),
-    }
-    more = rows.assign(**{name: columns[name].array for name in TEXTUAL})
-    return Loaded(
-        dataset=Dataset(more),
-        fingerprint=loaded.fingerprint,
-        files=loaded.files,
-        findings=loaded.findings,
-        bad=loaded.bad,
+    columns = (
+        pd.Series(map(len, texts), dtype="int64"),
+        pd.Series(tokens, dtype="int64"),
+        pd.Series(map(script, texts), dtype="str"),
+        pd.Series([not count for count in tokens], dtype="bool"),
     )
+    more = rows.assign(**{name: made.array for name, made in zip(TEXTUAL, columns, strict=True)})
+    return replace(loaded, dataset=Dataset(more))
 
 
 def script(text: str) -> str:

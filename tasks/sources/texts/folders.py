@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import pandas as pd
@@ -19,12 +18,6 @@ from tasks.sources.loaded import Loaded
 from tasks.store import digest
 
 ROLE = "text of "
-
-
-def is_one(folder: Path) -> bool:
-    """Whether a text lies in a folder within it."""
-    below = chain(folder.glob("*/*"), folder.glob("*/*/*"))  # the latter with folders for train and test
-    return any(path.suffix.lower() in TEXTS for path in below)
 
 
 def contents(folder: Path, name: str) -> Iterator[Content]:
