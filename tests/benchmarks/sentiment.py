@@ -21,14 +21,14 @@ from rich.console import Console
 from rich.table import Table
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
-from tasks import config, fit
+from tasks import config, fit, sources
 from tasks.dataset import Dataset
+from tasks.errors import Unavailable
 from tasks.ladder.baselines import Problem, answer
 from tasks.learning import scoring, training
 
 ROOT = Path(__file__).resolve().parents[2]
 POLARITY = ROOT.parent / "shared" / "data" / "rt-polarity"
-SENTIMENT = ROOT / "data" / "sentiment" / "raw"
 COLUMNS = config.Columns(text="text")
 SETTINGS = config.Fit(
     epochs=6, batch_size=64, learning_rate=0.003, schedule="one_cycle", metric="log_loss", refit=True
@@ -48,8 +48,10 @@ def polarity() -> pd.DataFrame:
 
 def reviews() -> pd.DataFrame:
     """The sentences of the project `sentiment`, with the film that each is about."""
-    path = next(SENTIMENT.rglob("rotten_tomatoes_corpus_full.csv.bz2"))
-    rows = pd.read_csv(path).rename(columns={"category": "label", "movie_name": "film"})
+    project = config.load(ROOT, "sentiment")
+    c = project.config
+    rows = sources.read(c.source, project.folder, c.target, c.columns).dataset.rows
+    rows = rows.rename(columns={"category": "label", "movie_name": "film"})
     return rows.loc[rows["label"].isin(["fresh", "rotten"]), ["text", "label", "film"]]
 
 
@@ -60,9 +62,8 @@ def data_sets() -> Iterator[tuple[str, Dataset, str | None]]:
     ):  # fmt: skip
         try:
             rows = read().drop_duplicates("text", ignore_index=True).astype("str")
-        except (OSError, StopIteration):
-            place = POLARITY if group is None and read is polarity else SENTIMENT
-            Console().print(f"{name}: skipped, {place} has no such file")
+        except (OSError, Unavailable) as error:
+            Console().print(f"{name}: skipped, {error}")
         else:
             yield name, Dataset(rows), group
 
