@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +15,12 @@ from tasks.checks import prechecks, suite
 from tasks.checks.inspection import Inspection
 from tasks.checks.suite import Suite
 from tasks.config import Columns, Source, Task, Validate
+from tasks.dataset import Dataset
 from tasks.errors import ArtifactTampered
 from tasks.records import Step, ValidateRecord
 from tasks.store import remember
+from tasks.streaming import validating
+from tasks.streaming.validating import Found, Told
 
 REPORT = ("result.json", "report.html", "quarantine.csv", "docs")
 """What is written on pass and on refusal; Data Docs cost about 0.3 s of it for 26 expectations."""
@@ -43,38 +47,40 @@ def validate(
         DataRejected: The data breaks a rule; nothing is stored but the report.
     """
     asked = suite.load(project / rules.suite)
-    content = sources.fingerprint(source, project)
+    beyond = validating.look(source, project, columns)
+    content = beyond.fingerprint if beyond else sources.fingerprint(source, project)
 
     def build(folder: Path) -> ValidateRecord:
-        loaded = sources.read(source, project, target, columns)
-        if loaded.fingerprint != content:
-            raise ArtifactTampered(
-                f"the source changed while it was read: {content[:12]}, then {loaded.fingerprint[:12]}"
-            )
-        found = inspect(loaded, asked, rules, target, kind, columns, folder / "docs")
+        how, docs = (asked, rules, target, kind, columns), folder / "docs"
+        loaded = beyond or _read(source, project, target, columns, content)
+        found = (
+            validating.inspect(loaded, *how, docs) if isinstance(loaded, Told) else inspect(loaded, *how, docs)
+        )
         found.write(folder)
         if found.errors:
             found.refuse(_keep_refusal(folder, work))
-        rows = loaded.dataset.rows
-        kept = loaded.dataset.take(~rows.index.isin(list(found.bad))) if found.bad else loaded.dataset
-        kept.save(folder)
+        if isinstance(found, Found):
+            found.save(folder)
+        elif isinstance(loaded, sources.Loaded):
+            _without(loaded.dataset, found.bad).save(folder)
         return ValidateRecord(
             step=Step(name="validate"),
             folder=folder,
             fingerprint=content,
-            files=loaded.files,
-            read=len(rows),
-            kept=len(kept),
-            quarantined=len(found.bad),
+            files=found.files,
+            read=found.read,
+            kept=found.read - found.quarantined,
+            quarantined=found.quarantined,
             reasons=found.reasons,
             findings=found.warnings,
             expectations=len(found.outcomes),
-            columns=tuple(str(name) for name in rows.columns),
+            columns=loaded.columns,
         )
 
     inputs = {
         "data": content,
-        "source": source.model_dump(mode="json", exclude={"path"}),
+        "source": source.model_dump(mode="json", exclude={"path", "stream", "memory_mb"}),
+        "stream": beyond.state if beyond else None,
         "suite": asked.digest,
         "rules": rules.model_dump(mode="json", exclude={"suite"}),
         "target": target,
@@ -82,6 +88,22 @@ def validate(
         "columns": columns.model_dump(mode="json"),
     }
     return remember(work, "validate", inputs=inputs, record=ValidateRecord, build=build)
+
+
+def _read(
+    source: Source, project: Path, target: str, columns: Columns, content: str
+) -> sources.Loaded:
+    """The source, which must still hold what was fingerprinted."""
+    loaded = sources.read(source, project, target, columns)
+    if loaded.fingerprint != content:
+        raise ArtifactTampered(
+            f"the source changed while it was read: {content[:12]}, then {loaded.fingerprint[:12]}"
+        )
+    return loaded
+
+
+def _without(data: Dataset, bad: Collection[int]) -> Dataset:
+    return data.take(~data.rows.index.isin(list(bad))) if bad else data
 
 
 def inspect(

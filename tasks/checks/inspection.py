@@ -9,8 +9,9 @@ from __future__ import annotations
 import csv
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tasks.checks.suite import UNJUDGED, Outcome, Suite
 from tasks.dataset import place, position
 from tasks.errors import DataRejected
 from tasks.records import FileRecord, Finding
-from tasks.store import write_json, write_text
+from tasks.store import replacing, write_json, write_text
 
 SHOWN = 10
 """Places and warnings that a message lists, at most."""
@@ -51,6 +52,11 @@ class Inspection:
     bad: dict[int, tuple[str, ...]]
 
     @property
+    def quarantined(self) -> int:
+        """Rows that were set aside."""
+        return len(self.bad)
+
+    @property
     def budget(self) -> int:
         """Rows that may be set aside; the small addend keeps 29 % of 100 rows at 29."""
         return math.floor(self.share * self.read + 1e-9)
@@ -76,14 +82,14 @@ class Inspection:
         return (*own, *asked, *self._over_budget())
 
     def _over_budget(self) -> list[Finding]:
-        if len(self.bad) <= self.budget:
+        if self.quarantined <= self.budget:
             return []
-        rows = tuple(sorted(self.bad)[:SHOWN])
+        rows = tuple(row for row, _ in islice(self.listed(), SHOWN))
         message = (
-            f"{len(self.bad)} of {self.read} rows are bad ({_counted(self.reasons)}), "
+            f"{self.quarantined} of {self.read} rows are bad ({_counted(self.reasons)}), "
             f"but at most {self.budget} may be set aside (validate.quarantine {self.share:g})"
         )
-        return [Finding(rule="quarantine", severity="error", message=message, count=len(self.bad), rows=rows)]
+        return [Finding(rule="quarantine", severity="error", message=message, count=self.quarantined, rows=rows)]
 
     def refuse(self, folder: Path) -> None:
         """Raises DataRejected when there is an error; its text names `folder`, where the report lies."""
@@ -108,7 +114,7 @@ class Inspection:
     def write(self, folder: Path) -> None:
         """Writes result.json, report.html and quarantine.csv into an existing folder."""
         write_json(folder / "result.json", self.as_json())
-        write_text(folder / "quarantine.csv", self._csv())
+        self._list(folder / "quarantine.csv")
         write_text(folder / "report.html", self._html())
 
     def as_json(self) -> dict[str, Any]:
@@ -120,8 +126,8 @@ class Inspection:
             "suite": {"name": self.suite.name, "file": self.suite.path.name, "sha256": self.suite.digest},
             "rows": {
                 "read": self.read,
-                "kept": 0 if self.errors else self.read - len(self.bad),
-                "quarantined": len(self.bad),
+                "kept": 0 if self.errors else self.read - self.quarantined,
+                "quarantined": self.quarantined,
                 "budget": self.budget,
             },
             "reasons": self.reasons,
@@ -131,14 +137,17 @@ class Inspection:
             "expectations": [_plain(outcome) for outcome in self.outcomes],
         }
 
-    def _csv(self) -> str:
-        """`file,row,reason`, a line for each row that was set aside; rows count from 1."""
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(("file", "row", "reason"))
-        for row in sorted(self.bad):
-            writer.writerow((*position(row, self.files), "; ".join(self.bad[row])))
-        return text.getvalue()
+    def listed(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Each row that was set aside, in order, with every rule that it broke."""
+        return iter(sorted(self.bad.items()))
+
+    def _list(self, path: Path) -> None:
+        """Writes `file,row,reason`, a line for each row that was set aside; rows count from 1."""
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("file", "row", "reason"))
+            for row, reasons in self.listed():
+                writer.writerow((*position(row, self.files), "; ".join(reasons)))
 
     def _html(self) -> str:
         loader = FileSystemLoader(Path(__file__).parent / "templates")

@@ -7,8 +7,8 @@ of severity `error` refuses the data, a row in `bad` is to be set aside.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -64,18 +64,13 @@ def check(
         return Checked(tuple(structure), readable=False)
     findings = _present(rows, target, columns)
     features = [c for c in rows.columns if c != target and c not in {*columns.drop, *apart}]
-    findings += [found for name in features if (found := _nulls(rows[name], null_share))]
+    gaps = {name: int(rows[name].isna().sum()) for name in features}
+    findings += [found for name in features if (found := gaps_in(name, gaps[name], len(rows), null_share))]
     bad: dict[int, tuple[str, ...]] = {row: (reason,) for row, reason in (unread or {}).items()}
     if target in rows.columns:
         missing = _missing(rows[target])
         if missing.all():
-            findings.append(
-                _error(
-                    "target missing",
-                    f"target {quoted(target)} has no value in any of {len(rows)} rows",
-                    target,
-                )
-            )
+            findings.append(no_target(target, len(rows)))
         else:
             _mark(bad, rows.index[missing], f"{target}: target missing")
         features.append(target)
@@ -97,16 +92,17 @@ def check_target(values: pd.Series, kind: Task) -> list[Finding]:
     if kind == "regression":
         return _number(values, name)
     sizes = values.map(values.value_counts())
-    classes = values.nunique()
+    return check_classes(name, values.nunique(), len(values), values.index[sizes == 1])
+
+
+def check_classes(name: str, classes: int, rows: int, lone: Collection[int]) -> list[Finding]:
+    """The same of classes that were counted; `lone` are the rows whose class has no other."""
     if classes < 2:
         return [
             _error(
-                "one class",
-                f"target {quoted(name)} has {classes} class in {len(values)} rows; it takes 2 or more",
-                name,
+                "one class", f"target {quoted(name)} has {classes} class in {rows} rows; it takes 2 or more", name
             )
         ]
-    lone = values.index[sizes == 1]
     if not len(lone):
         return []
     told = "1 class has a single row" if len(lone) == 1 else f"{len(lone)} classes have a single row each"
@@ -182,14 +178,18 @@ def _missing(values: pd.Series) -> pd.Series:
     return values.isna() | np.array([isinstance(value, str) and not value.strip() for value in values])
 
 
-def _nulls(values: pd.Series, limit: float) -> Finding | None:
+def no_target(target: str, rows: int) -> Finding:
+    """The error of a target without any value."""
+    return _error("target missing", f"target {quoted(target)} has no value in any of {rows} rows", target)
+
+
+def gaps_in(name: str, count: int, rows: int, limit: float) -> Finding | None:
     """An error for a feature without any value, a warning for one with few."""
-    name, count = str(values.name), int(values.isna().sum())
-    if count == len(values):
-        return _error(
-            "all missing", f"column {quoted(name)} has no value in any of {count} rows", name, values.index
-        )
-    share = count / len(values)
+    if count == rows:
+        first = range(min(count, SHOWN))
+        message = f"column {quoted(name)} has no value in any of {count} rows"
+        return replace(_error("all missing", message, name, first), count=count)
+    share = count / rows
     if share <= limit:
         return None
     message = f"column {quoted(name)}: {share:.1%} of the values are missing, more than {limit:.0%}"

@@ -149,7 +149,10 @@ def source_at(path: Path, named_by: str, own: Any = None) -> dict[str, Any]:
         # MNIST's own size, unless the project names another; what comes from IDX and CSV is grey.
         grey = {"size": known.get("shape", (28, 28)), "mode": "grey"}
         return {"kind": "images", **found, **(grey if known.get("kind") in ("idx", "package") else {})}
-    return {"kind": "texts" if path.is_dir() and holds(path, TEXTS) else "table", **found}
+    if path.is_dir() and holds(path, TEXTS):
+        return {"kind": "texts", **found}
+    sized = {key: known[key] for key in ("stream", "memory_mb") if key in known}
+    return {"kind": "table", **found, **sized}
 
 
 def holds(folder: Path, endings: Collection[str]) -> bool:

@@ -26,3 +26,8 @@ class Loaded:
     files: tuple[FileRecord, ...]
     findings: tuple[Finding, ...] = ()
     bad: Mapping[int, str] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns, in order."""
+        return tuple(str(name) for name in self.dataset.rows.columns)

@@ -20,7 +20,7 @@ from tasks.sources.infer import EXACT, numbers
 ACCEPTED = "whole numbers, float, bool, string, date, timestamp"
 MAX_ROWS = 200_000_000
 
-_PANDAS_INDEX = "__index_level_"
+PANDAS_INDEX = "__index_level_"
 _BUFFER = 2**20
 """Bytes of a column that are read at a time, where a file is read in pieces."""
 
@@ -69,7 +69,7 @@ def check_same(schemas: Sequence[tuple[str, pa.Schema]]) -> None:
                 fix="write all files of the folder with the same columns in the same order",
             )
         for field, other in zip(schema, expected, strict=True):
-            if _value_type(field.type) != _value_type(other.type):
+            if value_type(field.type) != value_type(other.type):
                 raise DataRejected(
                     f"{name}: column {quoted(field.name)} has type {field.type}, in {first} {other.type}",
                     fix="write all files of the folder with the same types",
@@ -98,21 +98,45 @@ def pieces(
     Raises:
         DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `parse`.
     """
+    stored = opened(file, name)
+    chosen = choose(stored.schema_arrow.names)
+    for group in range(stored.num_row_groups):
+        yield from row_group(stored, name, group, chosen, rows)
+
+
+def opened(file: BinaryIO, name: str, texts: Sequence[str] = ()) -> pq.ParquetFile:
+    """A Parquet file of any size, its footer read and checked.
+
+    Args:
+        file: The file, which can seek.
+        name: The file, for messages.
+        texts: Columns of text that are to be read with their dictionaries.
+
+    Raises:
+        DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `parse`.
+    """
     _check_marks(files.ends(file), name)
-    opened = _footer(file, name)
-    check_count(opened.metadata.num_columns, name)
-    _check_fields(opened, name)
-    if not opened.metadata.num_rows:
+    stored = _footer(file, name, texts)
+    check_count(stored.metadata.num_columns, name)
+    _check_fields(stored, name)
+    if not stored.metadata.num_rows:
         raise DataRejected(f"{name}: 0 rows", fix="give data with rows")
-    chosen = choose(opened.schema_arrow.names)
+    return stored
+
+
+def row_group(
+    stored: pq.ParquetFile, name: str, group: int, columns: Sequence[str], rows: int
+) -> Iterator[pa.Table]:
+    """The rows of one row group, in tables of at most `rows` rows.
+
+    One group at a time: over several, Arrow keeps every byte that it has read until the last.
+    """
     with _reading(name):
-        for group in range(opened.num_row_groups):
-            # One at a time: over several, Arrow keeps every byte that it has read until the last.
-            for batch in opened.iter_batches(batch_size=rows, row_groups=[group], columns=chosen):
-                table = pa.Table.from_batches([batch])
-                table.validate(full=True)
-                if len(table):
-                    yield table
+        for batch in stored.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
+            table = pa.Table.from_batches([batch])
+            table.validate(full=True)
+            if len(table):
+                yield table
 
 
 def _open(content: Content) -> pq.ParquetFile:
@@ -129,9 +153,9 @@ def _check_marks(data: bytes, name: str) -> None:
         raise _unreadable(name, "the mark PAR1 is missing at its begin or end")
 
 
-def _footer(source: object, name: str) -> pq.ParquetFile:
+def _footer(source: object, name: str, texts: Sequence[str] = ()) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(source, buffer_size=_BUFFER)
+        return pq.ParquetFile(source, buffer_size=_BUFFER, read_dictionary=list(texts))
     except (pa.ArrowMemoryError, MemoryError):
         raise ResourceLimit(f"{name}: its footer claims more than fits into memory") from None
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -158,7 +182,7 @@ def _read(content: Content) -> pa.Table:
         table.validate(full=True)
     if not table.num_rows:
         raise DataRejected(f"{content.name}: 0 rows", fix="give data with rows")
-    return table.drop_columns([c for c in table.column_names if c.startswith(_PANDAS_INDEX)])
+    return table.drop_columns([c for c in table.column_names if c.startswith(PANDAS_INDEX)])
 
 
 def _unreadable(name: str, reason: object) -> DataFormatError:
@@ -184,7 +208,7 @@ def _check_size(metadata: pq.FileMetaData, name: str) -> None:
 
 def _check_fields(file: pq.ParquetFile, name: str) -> None:
     fields = list(file.schema_arrow)
-    kept = [field.name for field in fields if not field.name.startswith(_PANDAS_INDEX)]
+    kept = [field.name for field in fields if not field.name.startswith(PANDAS_INDEX)]
     check_names(kept, name)
     for field in fields:
         extension = (field.metadata or {}).get(b"ARROW:extension:name", b"")
@@ -206,21 +230,22 @@ def _wrong_type(name: str, column: str, kind: str) -> DataRejected:
     )
 
 
-def _value_type(kind: pa.DataType) -> pa.DataType:
+def value_type(kind: pa.DataType) -> pa.DataType:
+    """What a column's cells are, coded by a dictionary or not; every kind of text is one."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     return pa.string() if text else kind
 
 
 def _accepted(kind: pa.DataType) -> bool:
-    kind = _value_type(kind)
+    kind = value_type(kind)
     tests = ("is_integer", "is_floating", "is_boolean", "is_string", "is_date", "is_timestamp")
     return any(getattr(pa.types, test)(kind) for test in tests)
 
 
 def _plain(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
     """A column as one of the plain types; the same data from CSV has the same types."""
-    kind = _value_type(column.type)
+    kind = value_type(column.type)
     try:
         if pa.types.is_string(kind):
             return pc.cast(column, pa.string())

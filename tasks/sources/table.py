@@ -23,7 +23,15 @@ TEXT = (".csv", ".txt", *TABS)
 
 
 def contents(source: TableSource, project: Path) -> Iterator[Content]:
-    """The files of a table, in row order: the order of their names.
+    """The files of a table, in row order, read. Raises what `places` and `files.read` do."""
+    for role, name, path in places(source, project):
+        # Packed data under an unpacked name is refused when it is parsed, so it stays as it is here.
+        packed = path.suffix.lower() not in (*TEXT, *PARQUET)
+        yield Content(role, name, files.read(path, name, unpack=packed))
+
+
+def places(source: TableSource, project: Path) -> Iterator[tuple[str, str, Path]]:
+    """Role, name and path of each file of a table, in row order: the order of their names.
 
     Raises:
         ConfigError: Nothing is at the path.
@@ -34,9 +42,7 @@ def contents(source: TableSource, project: Path) -> Iterator[Content]:
     """
     place, name = files.locate(source.path, project), files.name_of(source.path)
     if not place.is_dir():
-        # Packed data under an unpacked name is refused when it is parsed, so it stays as it is here.
-        packed = place.suffix.lower() not in (*TEXT, *PARQUET)
-        yield Content("table", name, files.read(place, name, unpack=packed))
+        yield "table", name, place
         return
     if place.suffix.lower() in (*TEXT, ".gz"):
         raise UnsafeInput(
@@ -45,7 +51,7 @@ def contents(source: TableSource, project: Path) -> Iterator[Content]:
     for position, path in enumerate(_members(place, name)):
         member = f"{name}/{files.shown(path.name)}"
         files.inside(path, place, member)
-        yield Content(f"table {position}", member, files.read(path, member, unpack=False))
+        yield f"table {position}", member, path
 
 
 def _members(folder: Path, name: str) -> list[Path]:

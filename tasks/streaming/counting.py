@@ -1,0 +1,108 @@
+"""Values of a column, counted over all rows: classes and levels exactly, up to a limit; numbers by moments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.checks import prechecks
+from tasks.config import Task
+from tasks.errors import DataRejected, quoted
+from tasks.records import Finding
+from tasks.streaming import judging
+from tasks.streaming.moments import Moments
+
+LEVELS = 100_000
+"""Most values of a column that are told apart; beyond them nothing is learned from which one it is."""
+
+
+@dataclass
+class Levels:
+    """How often each value of a column occurs."""
+
+    name: str
+    counts: Counter[Any] = field(default_factory=Counter)
+
+    def see(self, column: pa.Array) -> None:
+        """Counts a batch; gaps are no value.
+
+        Raises:
+            DataRejected: More than `LEVELS` values.
+        """
+        if pa.types.is_dictionary(column.type):
+            seen = np.bincount(column.indices.drop_null().to_numpy(), minlength=len(column.dictionary))
+            texts = column.dictionary.to_pylist()
+            self.counts.update({text: int(count) for text, count in zip(texts, seen, strict=True) if count})
+        else:
+            found = pc.value_counts(column.drop_null())
+            values, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
+            self.counts.update(dict(zip(values, counts, strict=True)))
+        if len(self.counts) > LEVELS:
+            raise DataRejected(
+                f"column {quoted(self.name)} has more than {LEVELS:,} different values",
+                fix=f"put {self.name} into columns.drop, or make it a number",
+            )
+
+
+@dataclass
+class Counts:
+    """What a target's values are, as far as it takes to see that they can be learned."""
+
+    target: str | None
+    kind: Task
+    levels: Levels
+    first: dict[Any, int] = field(default_factory=dict)
+    """A row of each class."""
+    moments: Moments = field(default_factory=Moments)
+
+    @staticmethod
+    def of_target(target: str | None, kind: Task) -> Counts:
+        """Nothing counted yet."""
+        return Counts(target, kind, Levels(str(target)))
+
+    def see(self, batch: pa.Table, ids: np.ndarray, sound: np.ndarray) -> None:
+        """Counts the sound rows, (n,) bool, of a batch."""
+        if self.target is None:
+            return
+        column = batch.column(self.target).chunk(0).filter(pa.array(sound))
+        if self.kind == "classification":
+            known = len(self.levels.counts)
+            self.levels.see(column)
+            if len(self.levels.counts) > known:
+                self._find_first(column, ids[sound])
+        elif not pa.types.is_dictionary(column.type):
+            self.moments += Moments.of(judging.numbers(column))
+
+    def _find_first(self, column: pa.Array, ids: np.ndarray) -> None:
+        values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        for value in self.levels.counts:
+            if value not in self.first:
+                at = pc.index(values, pa.scalar(value, values.type)).as_py()
+                self.first[value] = int(ids[at])
+
+    def findings(self, rows: int, sample: pd.DataFrame) -> list[Finding]:
+        """What makes the target impossible to learn.
+
+        Args:
+            rows: Rows that were read.
+            sample: Some of them, for the target's type.
+        """
+        assert self.target is not None
+        if self.kind == "classification":
+            counts = self.levels.counts
+            if not counts:
+                return [prechecks.no_target(self.target, rows)]
+            lone = sorted(self.first[value] for value, count in counts.items() if count == 1)
+            return prechecks.check_classes(self.target, len(counts), sum(counts.values()), lone)
+        left = sample[self.target].dropna()
+        if not len(left):
+            return [prechecks.no_target(self.target, rows)]
+        found = prechecks.check_target(left, self.kind)
+        varies = self.moments.low < self.moments.high
+        return [finding for finding in found if finding.rule != "constant target" or not varies]

@@ -1,0 +1,112 @@
+"""A table beyond memory as a step leaves it: files, the rows of them that do not count, and a sample."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.records import from_json
+from tasks.store import write_json
+from tasks.streaming import rowgroups
+from tasks.streaming.bits import Bits
+from tasks.streaming.hashing import SAMPLE
+from tasks.streaming.rowgroups import Part
+
+FILE = "stream.json"
+OUT = "out.npy"
+ID = "__row__"
+"""Column that holds the row ids, where they are not the rows' positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """A table in files.
+
+    Attributes:
+        parts: The files in row order.
+        kinds: Type of each column, one of `rowgroups.TYPES`, in the columns' order.
+        source: Rows of the source that the row ids count.
+        sample: Rows that lie beside it in `rows.parquet`.
+        memory_mb: Memory that may be taken, in MiB.
+        numbered: Whether the files hold row ids in a column of their own; else an id is a position.
+        folder: Where the file `out.npy` with the rows to pass over lies; None before there is one.
+    """
+
+    parts: tuple[Part, ...]
+    kinds: dict[str, str]
+    source: int
+    sample: int
+    memory_mb: int
+    numbered: bool = False
+    folder: Path | None = None
+
+    @property
+    def stored(self) -> int:
+        """Rows in the files, those to pass over included."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the sample was drawn from so few rows that it is all of them."""
+        return self.source <= SAMPLE
+
+    def out(self) -> Bits:
+        """The rows to pass over, by position in the files."""
+        if self.folder is None:
+            return Bits(self.stored)
+        return Bits.load(self.folder / OUT, self.stored)
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[np.ndarray, pa.Table]]:
+        """Row ids, int64 (n,), and columns of every row that counts, some rows at a time."""
+        out, start = self.out(), 0
+        names = list(self.kinds if columns is None else columns)
+        kinds = {**self.kinds, **({ID: "integer"} if self.numbered else {})}
+        for part in self.parts:
+            for batch in rowgroups.batches(part, kinds, [*names, *([ID] if self.numbered else [])]):
+                ids = _ids(batch, start, numbered=self.numbered)
+                gone = out.mask(start, len(ids))
+                start += len(ids)
+                batch = batch.select(names)
+                if gone.any():
+                    ids, batch = ids[~gone], batch.filter(pa.array(~gone))
+                if len(ids):
+                    yield ids, batch
+
+    def save(self, folder: Path, out: Bits) -> None:
+        """Writes `stream.json` and the rows to pass over into an existing folder."""
+        out.save(folder / OUT)
+        write_json(folder / FILE, replace(self, folder=None))
+
+    def told(self, what: str) -> tuple[str, ...]:
+        """A warning that `what` went by the sample; none where the sample is all there is."""
+        if self.whole:
+            return ()
+        return (f"{what} a sample of {self.sample:,} rows: the table is read in pieces (source.memory_mb)",)
+
+
+def streamed(folder: Path) -> bool:
+    """Whether a step's folder holds a table beyond memory; `rows.parquet` beside it is then a sample."""
+    return (folder / FILE).exists()
+
+
+def load(folder: Path) -> Stream:
+    """The stream in a step's folder; files that lie there are found again when it was moved."""
+    read = from_json(Stream, json.loads((folder / FILE).read_text(encoding="utf-8")))
+    parts = tuple(replace(part, path=folder / part.path) for part in read.parts)
+    return replace(read, parts=parts, folder=folder)
+
+
+def own_part(path: Path, rows: int) -> Part:
+    """A file that a step has written into its own folder, which may be moved."""
+    return Part(name=path.name, path=Path(path.name), rows=rows, size=path.stat().st_size, changed=0)
+
+
+def _ids(batch: pa.Table, start: int, *, numbered: bool) -> np.ndarray:
+    if not numbered:
+        return np.arange(start, start + batch.num_rows, dtype=np.int64)
+    return np.asarray(batch.column(ID).to_numpy(), dtype=np.int64)

@@ -1,0 +1,282 @@
+"""Validation of a table beyond memory: one pass, after which every count is known; nothing of it is copied."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from tasks.checks import prechecks, suite
+from tasks.checks.inspection import Inspection
+from tasks.checks.suite import Outcome, Suite
+from tasks.config import Columns, Source, Task, TableSource, Validate
+from tasks.dataset import Dataset
+from tasks.records import FileRecord, Finding
+from tasks.sources import table
+from tasks.store import digest, sha256_file
+from tasks.streaming import hashing, judging, rowgroups
+from tasks.streaming.bits import Bits
+from tasks.streaming.counting import Counts
+from tasks.streaming.judging import Judged
+from tasks.streaming.rowgroups import Part
+from tasks.streaming.stream import Stream
+
+
+@dataclass(frozen=True)
+class Told:
+    """A table beyond memory, looked at from outside.
+
+    Attributes:
+        parts: Its files.
+        kinds: Type of each column.
+        digests: Role and sha256 of each file's bytes.
+        memory_mb: Memory that may be taken.
+    """
+
+    parts: tuple[Part, ...]
+    kinds: dict[str, str]
+    digests: tuple[tuple[str, str], ...]
+    memory_mb: int
+
+    @property
+    def fingerprint(self) -> str:
+        """The same as `sources.fingerprint` of the table."""
+        return digest(list(self.digests))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of its columns, in order."""
+        return tuple(self.kinds)
+
+    @property
+    def stream(self) -> Stream:
+        """Its rows."""
+        rows = sum(part.rows for part in self.parts)
+        return Stream(parts=self.parts, kinds=self.kinds, source=rows, sample=0, memory_mb=self.memory_mb)
+
+    @property
+    def state(self) -> list[tuple[str, int, int]]:
+        """What tells whether the files are still the same ones, since later steps read them again."""
+        return [(str(part.path), part.size, part.changed) for part in self.parts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found(Inspection):
+    """What an inspection found of rows that are not in memory.
+
+    Attributes:
+        broken: Each rule by which rows are set aside, in order, with those rows.
+        out: All of those rows.
+        sample: The sampled rows that were not.
+        stream: All rows.
+    """
+
+    broken: dict[str, Bits]
+    sample: pd.DataFrame = field(repr=False)
+    out: Bits = field(repr=False)
+    stream: Stream
+
+    @property
+    def quarantined(self) -> int:
+        """Rows that were set aside."""
+        return self.out.total()
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Quarantined rows by their first reason, most frequent first."""
+        counts, known = Counter[str](), Bits(self.read)
+        for reason, rows in self.broken.items():
+            counts[reason] = rows.without(known).total()
+            known |= rows
+        return {reason: count for reason, count in counts.most_common() if count}
+
+    def listed(self) -> Iterator[tuple[int, tuple[str, ...]]]:
+        """Each row that was set aside, in order, with every rule that it broke."""
+        for row in self.out.positions():
+            yield row, tuple(reason for reason, rows in self.broken.items() if rows.mask(row, 1)[0])
+
+    def save(self, folder: Path) -> None:
+        """Writes the rows that stay: where they lie, and the sample of them."""
+        Dataset(self.sample).save(folder)
+        self.stream.save(folder, self.out)
+
+
+def look(source: Source, project: Path, columns: Columns) -> Told | None:
+    """What there is to stream; None for a source that is to be read as a whole.
+
+    Raises:
+        ConfigError, DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `sources.read`.
+    """
+    if not isinstance(source, TableSource) or not rowgroups.is_beyond(source, project, columns):
+        return None
+    parts, kinds = rowgroups.look(source, project, columns)
+    digests = tuple((role, sha256_file(path)) for role, _, path in table.places(source, project))
+    return Told(parts, kinds, digests, source.memory_mb)
+
+
+def inspect(
+    told: Told, asked: Suite, rules: Validate, target: str, kind: Task, columns: Columns, docs: Path
+) -> Found:
+    """The same checks as of a table in memory, on rows that pass by.
+
+    Args:
+        told: The table.
+        asked: The suite.
+        rules: Budget and limits.
+        target: Column to predict.
+        kind: Of the task.
+        columns: Which columns the configuration names.
+        docs: Folder that gets the Data Docs, of the sample.
+
+    Raises:
+        ArtifactTampered: A file changed meanwhile.
+        ConfigError: An expectation that can't be judged piece by piece, or is wrong.
+        DataRejected: Great Expectations failed as a whole.
+    """
+    stream = told.stream
+    features = [name for name in told.kinds if name != target and name not in columns.drop]
+    passing = _Pass(stream, asked, features, target if target in told.kinds else None, kind)
+    for ids, batch in stream.batches():
+        passing.see(ids, batch)
+    for part in told.parts:
+        part.check()
+    outcomes = passing.outcomes(asked, docs, show_values=rules.show_values)
+    findings = _structure(passing.sample, target, columns) + passing.findings(rules.null_share)
+    broken = passing.broken | passing.told_by(outcomes)
+    out = Bits(stream.source)
+    for rows in broken.values():
+        out |= rows
+    kept = passing.sample[~out.of(passing.sample.index.to_numpy())]
+    files = zip(told.parts, told.digests, strict=True)
+    return Found(
+        fingerprint=told.fingerprint,
+        files=tuple(FileRecord(name=part.name, rows=part.rows, sha256=sha) for part, (_, sha) in files),
+        read=stream.source,
+        share=rules.quarantine,
+        suite=asked,
+        outcomes=outcomes,
+        findings=(*findings, *_by_sample(passing, stream)),
+        bad={},
+        broken=broken,
+        sample=kept,
+        out=out,
+        stream=replace(stream, sample=len(kept)),
+    )
+
+
+class _Pass:
+    """All that is counted while the rows pass by."""
+
+    def __init__(
+        self, stream: Stream, asked: Suite, features: list[str], target: str | None, kind: Task
+    ) -> None:
+        self.stream, self.target, self.kind = stream, target, kind
+        self.features = features
+        self.gaps = dict.fromkeys(features, 0)
+        self.answers = Counts.of_target(target, kind)
+        self.broken: dict[str, Bits] = {}
+        self.judged: dict[int, Judged] = {}
+        self.unjudged: list[str] = []
+        for position, entry in enumerate(asked.entries):
+            if judging.countable(entry, stream.kinds):
+                self.judged[position] = Judged(entry, Bits(stream.source))
+            elif not stream.whole:
+                judging.refuse_untold(entry, f"{asked.path.name}: expectations[{position}]")
+                self.unjudged.append(entry.type)
+        self.kept: list[pd.DataFrame] = []
+
+    def see(self, ids: np.ndarray, batch: pa.Table) -> None:
+        sound = np.ones(len(ids), dtype=bool)
+        if self.target is not None:
+            gone = prechecks_missing(batch, self.target)
+            sound &= self._set_aside(f"{self.target}: target missing", ids, gone)
+        for name in (*self.features, *([self.target] if self.target else [])):
+            column = batch.column(name).chunk(0)
+            if name in self.gaps:
+                self.gaps[name] += int(judging.missing(column).sum())
+            if pa.types.is_floating(column.type):
+                sound &= self._set_aside(f"{name}: not finite", ids, np.isinf(judging.numbers(column)))
+        for one in self.judged.values():
+            one.see(batch, ids, sound)
+        self.answers.see(batch, ids, sound)
+        chosen = hashing.sampled(ids, self.stream.source)
+        if chosen.any():
+            self.kept.append(rowgroups.frame(batch.filter(pa.array(chosen)), 0).set_axis(ids[chosen]))
+
+    def _set_aside(self, reason: str, ids: np.ndarray, broken: np.ndarray) -> np.ndarray:
+        if broken.any():
+            self.broken.setdefault(reason, Bits(self.stream.source)).add(ids[broken])
+        return ~broken
+
+    @property
+    def sample(self) -> pd.DataFrame:
+        """The sampled rows, under their ids."""
+        if len(self.kept) > 1:
+            self.kept = [pd.concat(self.kept)]
+        return self.kept[0].rename_axis(index="row")
+
+    def outcomes(self, asked: Suite, docs: Path, *, show_values: bool) -> tuple[Outcome, ...]:
+        """Great Expectations' answers for the sample, and the counts of all rows in their place."""
+        rows = self.sample
+        bad = np.zeros(len(rows), dtype=bool)
+        for broken in self.broken.values():
+            bad |= broken.of(rows.index.to_numpy())
+        sound = rows[~bad]
+        found = list(suite.run(asked, sound if len(sound) else None, docs, show_values=show_values))
+        for position, outcome in enumerate(found):
+            if position in self.judged and not outcome.could_not_run:
+                found[position] = self.judged[position].outcome()
+            elif not self.stream.whole:
+                # Rows that only the sample shows can't be set aside in all the others.
+                notes = f"{outcome.notes} (judged on a sample of {len(sound):,} rows)".strip()
+                found[position] = replace(outcome, rows=None, notes=notes)
+        return tuple(found)
+
+    def told_by(self, outcomes: tuple[Outcome, ...]) -> dict[str, Bits]:
+        """Rows that the suite sets aside, by expectation."""
+        told: dict[str, Bits] = {}
+        for position, outcome in enumerate(outcomes):
+            if outcome.word != "quarantined":
+                continue
+            if position in self.judged:
+                rows = self.judged[position].broken
+            else:
+                rows = Bits(self.stream.source)
+                rows.add(np.array(outcome.rows, dtype=np.int64))
+            told[outcome.title] = told[outcome.title] | rows if outcome.title in told else rows
+        return told
+
+    def findings(self, null_share: float) -> list[Finding]:
+        """What is wrong with columns as wholes."""
+        rows = self.stream.source
+        found = [prechecks.gaps_in(name, count, rows, null_share) for name, count in self.gaps.items()]
+        return [*(one for one in found if one), *(self.answers.findings(rows, self.sample) if self.target else [])]
+
+
+def prechecks_missing(batch: pa.Table, name: str) -> np.ndarray:
+    """(n,) whether a cell holds nothing, or white space alone."""
+    column = batch.column(name).chunk(0)
+    gone = judging.missing(column)
+    if not pa.types.is_dictionary(column.type):
+        return gone
+    texts = column.dictionary.to_pylist()
+    blank = np.array([*(not text.strip() for text in texts), False], dtype=bool)
+    return gone | blank[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+
+
+def _structure(sample: pd.DataFrame, target: str, columns: Columns) -> list[Finding]:
+    """Columns that the configuration names and the table lacks; the names themselves the reader has checked."""
+    found = prechecks.check(sample.iloc[:1], target=target, columns=columns, null_share=1.0)
+    return [finding for finding in found.findings if finding.rule == "column missing"]
+
+
+def _by_sample(passing: _Pass, stream: Stream) -> list[Finding]:
+    told = replace(stream, sample=len(passing.sample)).told(
+        f"Data Docs and {len(passing.unjudged)} expectations go by"
+    )
+    return [Finding(rule="sample", severity="warn", message=message) for message in told]
