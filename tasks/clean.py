@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,14 @@ from prefect import task
 
 from tasks import store
 from tasks.cleaning import content
-from tasks.cleaning.operations import apply
+from tasks.cleaning.operations import Applied, apply
 from tasks.config import Operation
 from tasks.dataset import Dataset, place
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.own import extension
 from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
+from tasks.streaming import cleaning, stream, streamed
+from tasks.streaming.cleaning import Cleaned
 
 PLACES = 10
 """Most bad rows that a message names."""
@@ -47,6 +50,21 @@ class Tidied:
     bad: dict[int, str]
     dropped: int
 
+    @property
+    def kept(self) -> int:
+        """Rows that stay."""
+        return len(self.data)
+
+    @property
+    def quarantined(self) -> int:
+        """Rows that were set aside."""
+        return len(self.bad)
+
+    @property
+    def digest(self) -> str:
+        """Of the rows that stay."""
+        return content.digest(self.data)
+
 
 def tidy(
     data: Dataset, declared: Sequence[Mapping[str, Any]], target: str, text: str | None = None
@@ -61,11 +79,8 @@ def tidy(
     Raises:
         ConfigError: An operation names an unknown column, or renames the target.
     """
-    _protect(target, data.rows, declared)
-    applied = apply(data.rows, declared, hidden=(target,))
+    applied, bad = operate(data.rows, declared, target)
     _prove_local(data.rows, applied.rows, declared, target)
-    untold = applied.rows.index[applied.rows[target].isna()].difference(applied.dropped)
-    bad = {int(row): f"clean: the target {quoted(target)} is missing" for row in untold} | applied.bad
     out = applied.rows.index.isin(list(bad)) | applied.rows.index.isin(applied.dropped)
     rows = applied.rows[~out]
     same = ["digest", target, "part"] if data.pixels is not None else list(rows.columns)
@@ -79,6 +94,21 @@ def tidy(
         bad=dict(sorted(bad.items())),
         dropped=len(applied.dropped) + int(twice.sum()),
     )
+
+
+def operate(
+    rows: pd.DataFrame, declared: Sequence[Mapping[str, Any]], target: str
+) -> tuple[Applied, dict[int, str]]:
+    """What the operations make of some rows, and the rows that can't be used, each with the reason.
+
+    Raises:
+        ConfigError: An operation names an unknown column, or renames the target.
+    """
+    _protect(target, rows, declared)
+    applied = apply(rows, declared, hidden=(target,))
+    untold = applied.rows.index[applied.rows[target].isna()].difference(applied.dropped)
+    bad = {int(row): f"clean: the target {quoted(target)} is missing" for row in untold} | applied.bad
+    return applied, bad
 
 
 def _protect(target: str, rows: pd.DataFrame, declared: Sequence[Mapping[str, Any]]) -> None:
@@ -122,11 +152,18 @@ def _alike(one: pd.Series, other: pd.Series) -> bool:
 
 def check_budget(bad: Mapping[int, str], before: int, share: float, validated: ValidateRecord) -> None:
     """Raises DataRejected when more than `share` of the rows read are bad, `before` of them earlier."""
-    total, allowed = len(bad) + before, share * validated.read
-    if not bad or total <= allowed + 1e-9:
+    check_counts(Counter(bad.values()), list(bad)[:PLACES], before, share, validated)
+
+
+def check_counts(
+    counts: Counter[str], first: Sequence[int], before: int, share: float, validated: ValidateRecord
+) -> None:
+    """The same of bad rows that were counted by their reasons, the first of them by id."""
+    total, allowed = counts.total() + before, share * validated.read
+    if not first or total <= allowed + 1e-9:
         return
-    reasons = "; ".join(f"{reason}: {count} rows" for reason, count in Counter(bad.values()).most_common(5))
-    places = ", ".join(place(row, validated.files) for row in list(bad)[:PLACES])
+    reasons = "; ".join(f"{reason}: {count} rows" for reason, count in counts.most_common(5))
+    places = ", ".join(place(row, validated.files) for row in first)
     earlier = f" ({before} of them set aside by validate)" if before else ""
     raise DataRejected(
         f"clean: {total} of {validated.read} rows are bad{earlier}, at most {int(allowed + 1e-9)} may be: "
@@ -164,6 +201,8 @@ def clean(
     declared = [operation.model_dump() for operation in operations]
 
     def build(folder: Path) -> CleanRecord:
+        if streamed(validated.folder):
+            return _stream(validated, declared, target, quarantine, folder)
         tidied = tidy(Dataset.load(validated.folder), declared, target, text)
         check_budget(tidied.bad, validated.quarantined, quarantine, validated)
         record = _account(tidied, validated, folder)
@@ -185,12 +224,30 @@ def clean(
 
 
 def _stored(folder: Path) -> list[Path]:
-    return [path for path in (folder / "rows.parquet", folder / "pixels.npy") if path.exists()]
+    names = ("rows.parquet", "pixels.npy", stream.FILE, stream.OUT)
+    return [path for path in (folder / name for name in names) if path.exists()]
 
 
-def _account(tidied: Tidied, validated: ValidateRecord, folder: Path) -> CleanRecord:
+def _stream(
+    validated: ValidateRecord,
+    declared: Sequence[Mapping[str, Any]],
+    target: str,
+    quarantine: float,
+    folder: Path,
+) -> CleanRecord:
+    """The same for rows that are not in memory."""
+    first = Dataset.load(validated.folder).rows
+    _prove_local(first, operate(first, declared, target)[0].rows, declared, target)
+    operations = partial(operate, declared=declared, target=target)
+    cleaned = cleaning.clean(stream.load(validated.folder), operations, validated.files, folder)
+    check_counts(cleaned.bad, cleaned.first, validated.quarantined, quarantine, validated)
+    return _account(cleaned, validated, folder)
+
+
+def _account(tidied: Tidied | Cleaned, validated: ValidateRecord, folder: Path) -> CleanRecord:
     """The record, every row that was read accounted for."""
-    kept, quarantined = len(tidied.data), validated.quarantined + len(tidied.bad)
+    quarantined = validated.quarantined + tidied.quarantined
+    kept = tidied.kept
     assert validated.read == kept + tidied.dropped + quarantined, "rows went missing in clean"
     if not kept:
         raise DataRejected(
@@ -200,7 +257,7 @@ def _account(tidied: Tidied, validated: ValidateRecord, folder: Path) -> CleanRe
     return CleanRecord(
         step=Step(name="clean"),
         folder=folder,
-        digest=content.digest(tidied.data),
+        digest=tidied.digest,
         read=validated.read,
         kept=kept,
         dropped=tidied.dropped,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -203,11 +204,11 @@ def _check_exact(array: pa.Array, label: str, name: str) -> None:
         )
 
 
-def frame(batch: pa.Table, start: int) -> pd.DataFrame:
-    """A batch as pandas has it where a whole file is read, numbered from `start` (index name `row`)."""
+def frame(batch: pa.Table, ids: np.ndarray) -> pd.DataFrame:
+    """A batch as pandas has it where a whole file is read, indexed by row ids (n,), index name `row`."""
     plain = [pc.cast(column, pa.string()) if _is_text(column) else column for column in batch.columns]
     rows: pd.DataFrame = pa.table(plain, names=batch.column_names).to_pandas(ignore_metadata=True)
-    rows.index = pd.RangeIndex(start, start + len(rows), name="row")
+    rows.index = pd.Index(ids, name="row")
     return rows
 
 

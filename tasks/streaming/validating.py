@@ -206,7 +206,7 @@ class _Pass:
         self.answers.see(batch, ids, sound)
         chosen = hashing.sampled(ids, self.stream.source)
         if chosen.any():
-            self.kept.append(rowgroups.frame(batch.filter(pa.array(chosen)), 0).set_axis(ids[chosen]))
+            self.kept.append(rowgroups.frame(batch.filter(pa.array(chosen)), ids[chosen]))
 
     def _set_aside(self, reason: str, ids: np.ndarray, broken: np.ndarray) -> np.ndarray:
         if broken.any():
@@ -218,7 +218,7 @@ class _Pass:
         """The sampled rows, under their ids."""
         if len(self.kept) > 1:
             self.kept = [pd.concat(self.kept)]
-        return self.kept[0].rename_axis(index="row")
+        return self.kept[0]
 
     def outcomes(self, asked: Suite, docs: Path, *, show_values: bool) -> tuple[Outcome, ...]:
         """Great Expectations' answers for the sample, and the counts of all rows in their place."""
