@@ -18,6 +18,8 @@ from tasks.splitting import parts as parts_file
 from tasks.splitting.audit import audit
 from tasks.splitting.parts import PARTS, TEST
 from tasks.splitting.strategies import STRATEGIES, Deal
+from tasks.streaming import dealing, stream, streamed
+from tasks.streaming.dealing import Dealt
 
 
 def deal(rows: pd.DataFrame, rules: Split, *, target: str, kind: Task, seed: int, images: bool) -> pd.Series:
@@ -78,6 +80,10 @@ def parts_hash(parts: pd.Series) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def _dealt(parts: pd.Series) -> Dealt:
+    return Dealt(parts, {part: int((parts == part).sum()) for part in PARTS}, parts_hash(parts))
+
+
 @task(name="split")
 def split(
     cleaned: CleanRecord,
@@ -112,18 +118,26 @@ def split(
 
     def build(folder: Path) -> SplitRecord:
         data = Dataset.load(cleaned.folder)
-        parts = deal(data.rows, rules, target=target, kind=kind, seed=seed, images=data.pixels is not None)
-        found = audit(data, parts, rules, target=target, kind=kind, drop=drop, text=text)
+        told: tuple[str, ...] = ()
+        if streamed(cleaned.folder):
+            _check_column(data.rows, rules, target)
+            rows = stream.load(cleaned.folder)
+            dealt = dealing.deal(rows, data.rows, rules, target, seed, folder)
+            told = rows.told("leaks were looked for in")
+        else:
+            images = data.pixels is not None
+            dealt = _dealt(deal(data.rows, rules, target=target, kind=kind, seed=seed, images=images))
+        found = audit(data, dealt.parts, rules, target=target, kind=kind, drop=drop, text=text)
         found.judge(work / "refused")
         found.write(folder)
-        parts_file.save(parts, folder)
+        parts_file.save(dealt.parts, folder)
         return SplitRecord(
             step=Step(name="split"),
             folder=folder,
-            hash=parts_hash(parts),
-            **{part: int((parts == part).sum()) for part in PARTS},
+            hash=dealt.hash,
+            **dealt.counts,
             near=found.near,
-            warnings=found.warnings,
+            warnings=(*found.warnings, *told),
         )
 
     inputs = {

@@ -1,0 +1,156 @@
+"""The split of a table beyond memory: the part of a row comes from that row alone, so one pass deals them all.
+
+What a row holds decides by its hash, so that equal rows come into one part, whatever the strategy; a group, a
+key, a time or the name of a part decides where the strategy goes by a column. Shares are met by chance, to
+within a thousandth where rows are many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from tasks.config import Split
+from tasks.errors import ConfigError, DataRejected, quoted
+from tasks.splitting.parts import PARTS, TEST, TRAIN, VALIDATION
+from tasks.store import digest
+from tasks.streaming import hashing, judging
+from tasks.streaming.arrays import ArrayWriter
+from tasks.streaming.stream import Stream
+
+FILE = "codes.npy"
+"""The part of each row that counts, uint8 (n,), in the order of the cleaned rows."""
+
+Rule = Callable[[pa.Table], np.ndarray]
+"""A batch (n, columns) to codes (n,) into `PARTS`."""
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """Which row went where.
+
+    Attributes:
+        parts: Part names of the sampled rows, by row id.
+        counts: Rows of each part.
+        hash: sha256 over the row ids and the parts, in row order.
+    """
+
+    parts: pd.Series
+    counts: dict[str, int]
+    hash: str
+
+
+def deal(cleaned: Stream, sample: pd.DataFrame, rules: Split, target: str, seed: int, folder: Path) -> Dealt:
+    """Writes the part of every row into an existing folder.
+
+    Args:
+        cleaned: The cleaned rows.
+        sample: Some of them.
+        rules: Strategy and shares.
+        target: Column that is predicted.
+        seed: Salts the hash.
+        folder: Where.
+
+    Raises:
+        ConfigError: `split.column` holds no times.
+        DataRejected: A part would be empty, or the column holds gaps or words that name no part.
+    """
+    rule, needed = _rule(cleaned, sample, rules, target, seed)
+    counts, index, names = np.zeros(len(PARTS), dtype=np.int64), [], []
+    told = (hashlib.sha256(), hashlib.sha256())
+    kept = cleaned.stored - cleaned.out().total()
+    with ArrayWriter(folder / FILE, kept, (), np.uint8) as writer:
+        for ids, batch in cleaned.batches(needed):
+            codes = rule(batch).astype(np.uint8)
+            writer.write(codes)
+            counts += np.bincount(codes, minlength=len(PARTS))
+            told[0].update(ids.tobytes())
+            told[1].update(codes.tobytes())
+            chosen = hashing.sampled(ids, cleaned.source)
+            index.append(ids[chosen])
+            names.append(np.array(PARTS)[codes[chosen]])
+    if not counts.all():
+        shown = ", ".join(f"{part} {count}" for part, count in zip(PARTS, counts, strict=True))
+        raise DataRejected(
+            f"split: {kept} rows would give {shown}, and no part may be empty",
+            fix="use more rows, or change split.strategy, split.validation or split.test",
+        )
+    parts = pd.Series(np.concatenate(names), index=pd.Index(np.concatenate(index), name="row"), name="part")
+    whole = digest([one.hexdigest() for one in told])
+    return Dealt(parts, dict(zip(PARTS, counts.tolist(), strict=True)), whole)
+
+
+def _rule(
+    cleaned: Stream, sample: pd.DataFrame, rules: Split, target: str, seed: int
+) -> tuple[Rule, list[str]]:
+    """How a batch is dealt, and the columns that it takes."""
+    if rules.strategy == "time":
+        assert rules.column is not None
+        return _by_time(sample, rules), [rules.column]
+    if rules.strategy == "column":
+        assert rules.column is not None
+        return _by_name(rules.column), [rules.column]
+    columns = [rules.column] if rules.column else [name for name in cleaned.kinds if name != target]
+
+    def by_hash(batch: pa.Table) -> np.ndarray:
+        if rules.column:
+            _refuse_gaps(judging.missing(batch.column(rules.column).chunk(0)), rules.column)
+        at = hashing.shares(hashing.rows(batch, columns, seed))
+        return np.select([at < rules.test, at < rules.test + rules.validation], [TEST, VALIDATION], TRAIN)
+
+    return by_hash, columns
+
+
+def _refuse_gaps(gaps: np.ndarray, name: str) -> None:
+    if gaps.any():
+        raise DataRejected(
+            f"split.column: {quoted(name)} has no value in some rows",
+            fix="fill them, or quarantine those rows by an expectation of the suite",
+        )
+
+
+def _by_time(sample: pd.DataFrame, rules: Split) -> Rule:
+    """Oldest to train, newest to test; the cuts are the sample's, and rows of one time stay together."""
+    name = str(rules.column)
+    column = sample[name]
+    if pd.api.types.is_datetime64_any_dtype(column):
+        column = pd.Series(judging.numbers(pa.array(column, pa.timestamp("us"))))
+    elif not pd.api.types.is_numeric_dtype(column):
+        raise ConfigError(
+            f"split.column: {quoted(name)} holds {column.dtype}, not times",
+            fix=f"put {{types: {{{name}: date}}}} into clean",
+        )
+    left = 1 - rules.test
+    cuts = column.quantile([left - rules.validation, left], interpolation="lower").to_numpy()
+
+    def by_time(batch: pa.Table) -> np.ndarray:
+        times = judging.numbers(batch.column(name).chunk(0))
+        _refuse_gaps(np.isnan(times), name)
+        return np.select([times <= cuts[0], times <= cuts[1]], [TRAIN, VALIDATION], TEST)
+
+    return by_time
+
+
+def _by_name(name: str) -> Rule:
+    """The parts that a column names."""
+
+    def by_name(batch: pa.Table) -> np.ndarray:
+        column = batch.column(name).chunk(0)
+        if not pa.types.is_dictionary(column.type):
+            raise DataRejected(f"split.column: {quoted(name)} names no parts")
+        known = [PARTS.index(t.lower()) if t.lower() in PARTS else -1 for t in column.dictionary.to_pylist()]
+        codes = np.array([*known, -1])[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+        if (codes < 0).any():
+            raise DataRejected(
+                f"split.column: {quoted(name)} names no part in some rows",
+                fix="every row must say train, validation or test",
+            )
+        return codes
+
+    return by_name
