@@ -37,6 +37,7 @@ from tasks.own.extension import digests
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
 from tasks.splitting import parts
+from tasks.streaming import feeding, learning, stream, streamed
 
 
 def fit_encoder(
@@ -324,6 +325,9 @@ def fit(
         encoder = fit_encoder(
             train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode, network=network
         )
+        beyond = stream.load(cleaned.folder) if streamed(split.folder) else None
+        if beyond is not None:
+            encoder = learning.exact(encoder, beyond, split.folder, target, encode)
         precision = devices.resolve_precision(
             settings.precision,
             device,
@@ -333,6 +337,8 @@ def fit(
         make = partial(new_network, network, encoder, seed)
         module, live = make(), _Live(run)
         known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
+        if beyond is not None:
+            known = feeding.examples(beyond, split.folder, encoder, target, known, checkpoint / "shards")
         what = make_task(encoder, validation.rows[target], settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live):
@@ -361,6 +367,7 @@ def fit(
                 *cut_warning(train, encoder),
                 *gap_warning(trained.history, trained.best_epoch),
                 *live.send(),
+                *(beyond.told("quantiles are those of, and the best epoch is picked on, rows of") if beyond else ()),
             ),
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -71,6 +71,15 @@ class Examples:
         """These examples, then the others; padded rows become as wide as the widest."""
         inputs = tuple(_stacked(*pair) for pair in zip(self.inputs, other.inputs, strict=True))
         return Examples(inputs, torch.cat([self.targets, other.targets]))
+
+    @property
+    def shown(self) -> Examples:
+        """What a network may look at before the first epoch: all of them."""
+        return self
+
+    def batches(self, size: int, long: Tensor | None) -> Iterable[Tensor]:
+        """Positions of every example once, in random batches; see `hooks.batches`."""
+        return hooks.batches(len(self), size, long)
 
     def to(self, device: str) -> Examples:
         """The same examples in the memory of `device`."""
@@ -152,7 +161,7 @@ def train(
         loop.resume(checkpoint)
         taken_up = len(loop.history)
         if not taken_up:
-            hooks.prime(loop.network, loop.examples.inputs, loop.examples.targets)
+            hooks.prime(loop.network, loop.examples.shown.inputs, loop.examples.shown.targets)
         began = time.perf_counter() - loop.spent
         while (stopped := loop.finished()) is None:
             epoch = loop.run_epoch()
@@ -186,7 +195,7 @@ class _Loop:
         self.epochs = planned_epochs(settings, len(examples))
         self.batches = math.ceil(len(examples) / settings.batch_size)
         self.optimizer = hooks.optimizer(network, settings)
-        self.lengths = hooks.lengths(network, examples.inputs)
+        self.lengths = hooks.lengths(network, examples.shown.inputs)
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -211,7 +220,7 @@ class _Loop:
         number, began = len(self.history) + 1, time.perf_counter()
         # Derived anew for each epoch: what came before, or on which run, leaves no trace.
         torch.manual_seed((self.seed * 1_000_003 + number) % 2**63)
-        batches = hooks.batches(len(self.examples), self.settings.batch_size, self.lengths)
+        batches = self.examples.batches(self.settings.batch_size, self.lengths)
         self.network.train()
         total = 0.0
         for index, rows in enumerate(batches):

@@ -72,11 +72,11 @@ def _of_numbers(values: np.ndarray) -> np.ndarray:
     return bits
 
 
-def sampled(ids: np.ndarray, count: int, size: int = SAMPLE) -> np.ndarray:
-    """(n,) bool: which of `count` rows, by id, are in the sample of about `size`; all where they are fewer."""
-    if count <= size:
+def sampled(ids: np.ndarray, count: int) -> np.ndarray:
+    """(n,) bool: which of `count` rows, by id, are in the sample; all where they are fewer."""
+    if count <= SAMPLE:
         return np.ones(len(ids), dtype=bool)
-    return mixed(ids.astype(np.uint64)) < np.uint64(size / count * 2**64)
+    return mixed(ids.astype(np.uint64)) < np.uint64(SAMPLE / count * 2**64)
 
 
 def shares(hashed: np.ndarray) -> np.ndarray:

@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from tasks.records import from_json
 from tasks.store import write_json
-from tasks.streaming import rowgroups
+from tasks.streaming import hashing, rowgroups
 from tasks.streaming.bits import Bits
-from tasks.streaming.hashing import SAMPLE
 from tasks.streaming.rowgroups import Part
 
 FILE = "stream.json"
@@ -53,7 +52,7 @@ class Stream:
     @property
     def whole(self) -> bool:
         """Whether the sample was drawn from so few rows that it is all of them."""
-        return self.source <= SAMPLE
+        return self.source <= hashing.SAMPLE
 
     def out(self) -> Bits:
         """The rows to pass over, by position in the files."""

@@ -1,0 +1,186 @@
+"""Training on more rows than fit into memory: encoded once into files, read in shuffled blocks.
+
+Blocks of neighbouring rows are drawn in random order until a window is full; its rows are shuffled, and what
+does not fill a batch goes into the next window. Order comes from the epoch's seed alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tasks.errors import ConfigError
+from tasks.learning import hooks
+from tasks.learning.encode import Encoder, TableInputs
+from tasks.learning.targets import Labels
+from tasks.learning.training import Examples
+from tasks.splitting.parts import TRAIN
+from tasks.store import write_json
+from tasks.streaming import dealing, learning, rowgroups
+from tasks.streaming.arrays import ArrayWriter, block
+from tasks.streaming.stream import Stream
+
+DONE = "shards.json"
+BLOCK = 4096
+"""Rows that stay neighbours until they are in a window."""
+SHARE = 8
+"""A window takes an eighth of the memory that may be taken; the rest is for what else a training holds."""
+
+
+def examples(
+    cleaned: Stream, split: Path, encoder: Encoder, target: str, sample: Examples, place: Path
+) -> Examples:
+    """The train rows as the training loop takes them.
+
+    Args:
+        cleaned: The cleaned rows.
+        split: Folder of the split.
+        encoder: Fitted on all train rows.
+        target: Column that is predicted.
+        sample: Some of the train rows, encoded.
+        place: Folder for the encoded rows; whole ones of the same encoder are taken up.
+    """
+    assert isinstance(encoder.inputs, TableInputs), "only tables are streamed"
+    if _stored(place) != encoder.state_hash:
+        _write(cleaned, split, encoder, encoder.inputs, target, place)
+    return Shards.open(place, cleaned.memory_mb * 2**20 // SHARE, sample)
+
+
+def _stored(place: Path) -> str | None:
+    """Hash of the encoder whose rows lie at `place`, if they are whole."""
+    try:
+        return str(json.loads((place / DONE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def _write(
+    rows: Stream, split: Path, encoder: Encoder, inputs: TableInputs, target: str, place: Path
+) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    (place / DONE).unlink(missing_ok=True)
+    codes = np.load(split / dealing.FILE, mmap_mode="r", allow_pickle=False)
+    count = int((codes == TRAIN).sum())
+    kind = np.int64 if isinstance(encoder.target, Labels) else np.float32
+    columns = [*(number.name for number in inputs.numbers), *(c.name for c in inputs.categories), target]
+    with (
+        ArrayWriter(place / "numbers.npy", count, (inputs.width,), np.float32) as numbers,
+        ArrayWriter(place / "codes.npy", count, (len(inputs.categories),), np.int32) as levels,
+        ArrayWriter(place / "targets.npy", count, (), kind) as targets,
+    ):
+        for batch in learning.train_rows(rows, split, list(dict.fromkeys(columns))):
+            found = learning.encode(inputs, batch)
+            numbers.write(found[0])
+            levels.write(found[1])
+            goal = rowgroups.frame(batch.select([target]), np.arange(batch.num_rows))[target]
+            targets.write(encoder.target.encode(goal))
+    write_json(place / DONE, encoder.state_hash)
+
+
+class _Column:
+    """One array of the rows in the window, which a batch is taken from."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        self.window = torch.empty(0)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        taken = self.window[rows.to(self.window.device)]
+        return (taken.long() if taken.dtype == torch.int32 else taken).to(self.device)
+
+
+@dataclass(frozen=True)
+class Shards(Examples):
+    """Encoded examples in files. Batches have to be used in their order, each before the next is drawn.
+
+    Attributes:
+        place: Folder of the arrays.
+        rows: Examples.
+        window: Examples of a window, whole blocks.
+        sample: Some of the examples, in memory.
+    """
+
+    place: Path = field(default=Path())
+    rows: int = 0
+    window: int = BLOCK
+    sample: Examples | None = None
+
+    @staticmethod
+    def open(place: Path, size: int, sample: Examples, device: str = "cpu") -> Shards:
+        """Examples whose window takes `size` bytes at most, or one block."""
+        arrays = [np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _NAMES]
+        each = sum(array.dtype.itemsize * math.prod(array.shape[1:]) for array in arrays)
+        window = max(1, size // each // BLOCK) * BLOCK
+        columns = tuple(_Column(device) for _ in _NAMES)
+        return Shards(
+            inputs=cast(Any, columns[:-1]), targets=cast(Any, columns[-1]),
+            place=place, rows=len(arrays[-1]), window=window, sample=sample,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __add__(self, other: Examples) -> Examples:
+        raise ConfigError(
+            "fit.refit trains on rows that are in memory, and the table is read in pieces",
+            fix="set fit.refit: false",
+        )
+
+    @property
+    def shown(self) -> Examples:
+        """What a network may look at before the first epoch."""
+        assert self.sample is not None
+        return self.sample
+
+    def to(self, device: str) -> Examples:
+        """The same examples, whose batches come to `device`."""
+        size = self.window
+        moved = Shards.open(self.place, 0, self.shown.to(device), device)
+        return Shards(moved.inputs, moved.targets, self.place, self.rows, size, moved.sample)
+
+    def batches(self, size: int, long: Tensor | None) -> Iterator[Tensor]:
+        """Positions in the window of every example once, in random batches; moves the window on its way."""
+        starts = torch.randperm(math.ceil(self.rows / BLOCK)) * BLOCK
+        held = [torch.empty(0)] * len(_NAMES)
+        windows = torch.split(starts, self.window // BLOCK)
+        for number, chosen in enumerate(windows, start=1):
+            self._move(held, chosen.tolist())
+            batches = list(hooks.batches(len(self._columns[-1].window), size, None))
+            whole = number == len(windows) or len(batches[-1]) == size
+            yield from batches if whole else batches[:-1]
+            left = batches[-1][:0] if whole else batches[-1]
+            held = [column.window[left] for column in self._columns]
+
+    @property
+    def _columns(self) -> tuple[_Column, ...]:
+        return cast(Any, (*self.inputs, self.targets))
+
+    def _move(self, held: list[Tensor], starts: list[int]) -> None:
+        """Fills the window with the rows that are held and the blocks that begin at `starts`."""
+        for name, column, left in zip(_NAMES, self._columns, held, strict=True):
+            column.window = torch.empty(0)  # before the next is made: there is memory for one
+            parts = [block(self.place / f"{name}.npy", at, min(at + BLOCK, self.rows)) for at in starts]
+            column.window = _joined(left, parts)
+
+
+def _joined(left: Tensor, parts: list[np.ndarray]) -> Tensor:
+    count = len(left) + sum(map(len, parts))
+    made = np.empty((count, *parts[0].shape[1:]), dtype=parts[0].dtype)
+    at = len(left)
+    made[:at] = left.numpy().reshape(-1, *made.shape[1:])
+    for part in parts:
+        made[at : at + len(part)] = part
+        at += len(part)
+    return torch.from_numpy(made)
+
+
+_NAMES = ("numbers", "codes", "targets")
+"""The arrays: inputs, then what they lead to."""

@@ -1,0 +1,156 @@
+"""What an encoder learns from a table beyond memory: fitted on the sample, then put right by one pass over all.
+
+Exact are gaps, means, spreads and ranges, classes and levels with their counts; a quantile, a median and a
+skewness are those of the sampled train rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from tasks.config import Encode
+from tasks.learning.encode import Encoder, TableInputs
+from tasks.learning.features import MISSING, Category, Number, numbers_of, texts_of
+from tasks.learning.targets import Labels, Scale
+from tasks.splitting.parts import TRAIN
+from tasks.streaming import dealing, judging
+from tasks.streaming.counting import Levels
+from tasks.streaming.moments import Moments
+from tasks.streaming.stream import Stream
+
+
+def train_rows(cleaned: Stream, split: Path, columns: list[str]) -> Iterator[pa.Table]:
+    """The train rows, in batches."""
+    codes = np.load(split / dealing.FILE, mmap_mode="r", allow_pickle=False)
+    at = 0
+    for ids, batch in cleaned.batches(columns):
+        train = np.asarray(codes[at : at + len(ids)]) == TRAIN
+        at += len(ids)
+        if train.any():
+            yield batch.filter(pa.array(train))
+
+
+def exact(encoder: Encoder, cleaned: Stream, split: Path, target: str, how: Encode) -> Encoder:
+    """The encoder that all train rows make, from the one that the sampled ones made.
+
+    Raises:
+        DataRejected: A category of too many levels, or a target that has no logarithm.
+    """
+    inputs = encoder.inputs
+    if cleaned.whole or not isinstance(inputs, TableInputs):
+        return encoder
+    numbers = {number.name: _Numbers() for number in inputs.numbers}
+    levels = {category.name: Levels(category.name) for category in inputs.categories}
+    goal = _Goal(target, encoder.target)
+    for batch in train_rows(cleaned, split, [*numbers, *levels, target]):
+        for name, seen in numbers.items():
+            seen.see(values(batch.column(name).chunk(0)))
+        for name, counted in levels.items():
+            counted.see(batch.column(name).chunk(0))
+        goal.see(batch.column(target).chunk(0))
+    return Encoder(
+        TableInputs(
+            tuple(numbers[number.name].corrected(number, how.numeric) for number in inputs.numbers),
+            tuple(_category(levels[category.name]) for category in inputs.categories),
+        ),
+        goal.corrected(encoder.target, how.target),
+    )
+
+
+class _Numbers:
+    """Gaps and moments of one column."""
+
+    def __init__(self) -> None:
+        self.gaps, self.moments = 0, Moments()
+
+    def see(self, found: np.ndarray) -> None:
+        gone = np.isnan(found)
+        count = int(gone.sum())
+        self.gaps += count
+        self.moments += Moments.of(found[~gone] if count else found)
+
+    def corrected(self, number: Number, how: str) -> Number:
+        number = replace(number, indicator=self.gaps > 0 and self.moments.count > 0)
+        if how != "standard" or not self.moments.count:
+            return number
+        center = self.moments.mean
+        return replace(number, knots=(center, center + (self.moments.spread() or 1.0)))
+
+
+class _Goal:
+    """Classes of the target, or moments of it and of its logarithm."""
+
+    def __init__(self, name: str, like: Labels | Scale) -> None:
+        self.levels = Levels(name) if isinstance(like, Labels) else None
+        self.plain, self.logarithm = Moments(), Moments()
+
+    def see(self, column: pa.Array) -> None:
+        if self.levels is not None:
+            self.levels.see(column)
+            return
+        found = values(column)
+        self.plain += Moments.of(found)
+        if self.plain.low > 0:
+            self.logarithm += Moments.of(np.log(found))
+
+    def corrected(self, known: Labels | Scale, how: str) -> Labels | Scale:
+        if isinstance(known, Labels):
+            assert self.levels is not None
+            classes = sorted(self.levels.counts)
+            return Labels(tuple(classes), tuple(self.levels.counts[label] for label in classes))
+        # Where the sample held no number below zero and the rest does, there is no logarithm.
+        log = known.log and self.plain.low > 0
+        if known.log and how == "log":
+            Scale.fit(pd.Series([self.plain.low]), how)
+        seen = self.logarithm if log else self.plain
+        return Scale(log, seen.mean, seen.spread() or 1.0, self.plain.low, self.plain.high)
+
+
+def _category(counted: Levels) -> Category:
+    counts = dict[str, int]()
+    for value, text in zip(counted.counts, _texts(list(counted.counts)), strict=True):
+        counts[text] = counted.counts[value]
+    return Category(counted.name, tuple(sorted(counts, key=lambda level: (-counts[level], level))))
+
+
+def _texts(found: list[object]) -> list[str]:
+    return list(map(str, texts_of(pd.Series(found)))) if found else []
+
+
+def values(column: pa.Array) -> np.ndarray:
+    """A column as an encoder takes numbers: float64 (n,), NaN for missing; dates count days."""
+    if pa.types.is_dictionary(column.type):
+        known = np.append(numbers_of(column.dictionary.to_pandas()), np.nan)
+        return known[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    return judging.numbers(column)
+
+
+def levels_of(category: Category, column: pa.Array) -> np.ndarray:
+    """A column as codes, int64 (n,), like `Category.encode`; each value of the batch is looked up once."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    texts = texts_of(column.dictionary.to_pandas())
+    codes = np.append(category.encode(texts), MISSING)
+    return np.asarray(codes[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
+
+
+def encode(inputs: TableInputs, batch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """A batch to numbers (n, p) float32 and codes (n, q) int32: what `TableInputs.encode` makes of its frame."""
+    numbers = np.empty((batch.num_rows, inputs.width), dtype=np.float32)
+    at = 0
+    for number in inputs.numbers:
+        found = values(batch.column(number.name).chunk(0))
+        numbers[:, at] = number.encode(found)
+        if number.indicator:
+            numbers[:, at + 1] = np.isnan(found)
+        at += 1 + number.indicator
+    codes = np.empty((batch.num_rows, len(inputs.categories)), dtype=np.int32)
+    for j, category in enumerate(inputs.categories):
+        codes[:, j] = levels_of(category, batch.column(category.name).chunk(0))
+    return numbers, codes
