@@ -37,7 +37,7 @@ from tasks.own.extension import digests
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
 from tasks.splitting import parts
-from tasks.streaming import feeding, learning, stream, streamed
+from tasks.streaming import dealing, feeding, learning, stream
 
 
 def fit_encoder(
@@ -325,7 +325,7 @@ def fit(
         encoder = fit_encoder(
             train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode, network=network
         )
-        beyond = stream.load(cleaned.folder) if streamed(split.folder) else None
+        beyond = stream.load(cleaned.folder) if dealing.streamed(split.folder) else None
         if beyond is not None:
             encoder = learning.exact(encoder, beyond, split.folder, target, encode)
         precision = devices.resolve_precision(

@@ -101,7 +101,8 @@ def pieces(
     stored = opened(file, name)
     chosen = choose(stored.schema_arrow.names)
     for group in range(stored.num_row_groups):
-        yield from row_group(stored, name, group, chosen, rows)
+        # One at a time: over several, Arrow keeps every byte that it has read until the last.
+        yield from row_groups(stored, name, [group], chosen, rows)
 
 
 def opened(file: BinaryIO, name: str, texts: Sequence[str] = ()) -> pq.ParquetFile:
@@ -124,15 +125,12 @@ def opened(file: BinaryIO, name: str, texts: Sequence[str] = ()) -> pq.ParquetFi
     return stored
 
 
-def row_group(
-    stored: pq.ParquetFile, name: str, group: int, columns: Sequence[str], rows: int
+def row_groups(
+    stored: pq.ParquetFile, name: str, groups: Sequence[int], columns: Sequence[str], rows: int
 ) -> Iterator[pa.Table]:
-    """The rows of one row group, in tables of at most `rows` rows.
-
-    One group at a time: over several, Arrow keeps every byte that it has read until the last.
-    """
+    """The rows of some row groups, in tables of at most `rows` rows."""
     with _reading(name):
-        for batch in stored.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
+        for batch in stored.iter_batches(batch_size=rows, row_groups=groups, columns=columns):
             table = pa.Table.from_batches([batch])
             table.validate(full=True)
             if len(table):

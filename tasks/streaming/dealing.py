@@ -46,6 +46,19 @@ class Dealt:
     hash: str
 
 
+def streamed(folder: Path) -> bool:
+    """Whether a split's folder tells the part of every row of a table beyond memory."""
+    return (folder / FILE).exists()
+
+
+def count(folder: Path, part: int) -> int:
+    """Rows of one part."""
+    with (folder / FILE).open("rb") as file:
+        np.lib.format.read_magic(file)
+        np.lib.format.read_array_header_1_0(file)
+        return sum(piece.count(bytes([part])) for piece in iter(lambda: file.read(2**24), b""))
+
+
 def deal(cleaned: Stream, sample: pd.DataFrame, rules: Split, target: str, seed: int, folder: Path) -> Dealt:
     """Writes the part of every row into an existing folder.
 

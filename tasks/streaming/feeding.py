@@ -67,8 +67,7 @@ def _write(
 ) -> None:
     place.mkdir(parents=True, exist_ok=True)
     (place / DONE).unlink(missing_ok=True)
-    codes = np.load(split / dealing.FILE, mmap_mode="r", allow_pickle=False)
-    count = int((codes == TRAIN).sum())
+    count = dealing.count(split, TRAIN)
     kind = np.int64 if isinstance(encoder.target, Labels) else np.float32
     columns = [*(number.name for number in inputs.numbers), *(c.name for c in inputs.categories), target]
     with (
@@ -166,19 +165,20 @@ class Shards(Examples):
     def _move(self, held: list[Tensor], starts: list[int]) -> None:
         """Fills the window with the rows that are held and the blocks that begin at `starts`."""
         for name, column, left in zip(_NAMES, self._columns, held, strict=True):
-            column.window = torch.empty(0)  # before the next is made: there is memory for one
-            parts = [block(self.place / f"{name}.npy", at, min(at + BLOCK, self.rows)) for at in starts]
-            column.window = _joined(left, parts)
+            column.window = left  # before the next is made: there is memory for one
+            column.window = _filled(self.place / f"{name}.npy", left, starts, self.rows)
 
 
-def _joined(left: Tensor, parts: list[np.ndarray]) -> Tensor:
-    count = len(left) + sum(map(len, parts))
-    made = np.empty((count, *parts[0].shape[1:]), dtype=parts[0].dtype)
+def _filled(path: Path, left: Tensor, starts: list[int], rows: int) -> Tensor:
+    """The rows that are left, then those of a file's blocks."""
+    ends = [min(start + BLOCK, rows) for start in starts]
+    stored = np.load(path, mmap_mode="r", allow_pickle=False)
     at = len(left)
-    made[:at] = left.numpy().reshape(-1, *made.shape[1:])
-    for part in parts:
-        made[at : at + len(part)] = part
-        at += len(part)
+    made = np.empty((at + sum(ends) - sum(starts), *stored.shape[1:]), dtype=stored.dtype)
+    made[:at] = left.numpy().reshape(at, *stored.shape[1:])
+    for start, end in zip(starts, ends, strict=True):
+        made[at : at + end - start] = block(path, start, end)
+        at += end - start
     return torch.from_numpy(made)
 
 

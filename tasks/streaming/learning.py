@@ -20,6 +20,7 @@ from tasks.learning.features import MISSING, Category, Number, numbers_of, texts
 from tasks.learning.targets import Labels, Scale
 from tasks.splitting.parts import TRAIN
 from tasks.streaming import dealing, judging
+from tasks.streaming.arrays import block
 from tasks.streaming.counting import Levels
 from tasks.streaming.moments import Moments
 from tasks.streaming.stream import Stream
@@ -27,10 +28,9 @@ from tasks.streaming.stream import Stream
 
 def train_rows(cleaned: Stream, split: Path, columns: list[str]) -> Iterator[pa.Table]:
     """The train rows, in batches."""
-    codes = np.load(split / dealing.FILE, mmap_mode="r", allow_pickle=False)
     at = 0
     for ids, batch in cleaned.batches(columns):
-        train = np.asarray(codes[at : at + len(ids)]) == TRAIN
+        train = block(split / dealing.FILE, at, at + len(ids)) == TRAIN
         at += len(ids)
         if train.any():
             yield batch.filter(pa.array(train))

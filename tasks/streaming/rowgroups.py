@@ -162,10 +162,23 @@ def batches(
     texts = [name for name in names if kinds[name] == "text"]
     with files.opened(part.path, part.name) as file:
         stored = parquet.opened(file, part.name, texts)
-        for group in range(stored.num_row_groups):
-            for found in parquet.row_group(stored, part.name, group, names, size or batch_rows(kinds)):
+        for groups in _together(stored.metadata, size or batch_rows(kinds)):
+            for found in parquet.row_groups(stored, part.name, groups, names, size or batch_rows(kinds)):
                 arrays = [_plain(found[name], kinds[name], name, part.name) for name in names]
                 yield pa.table(arrays, names=names)
+
+
+def _together(footer: pq.FileMetaData, rows: int) -> Iterator[list[int]]:
+    """Row groups in order; small ones together, until they have `rows` rows."""
+    held, count = list[int](), 0
+    for group in range(footer.num_row_groups):
+        more = footer.row_group(group).num_rows
+        if held and count + more > rows:
+            yield held
+            held, count = [], 0
+        held.append(group)
+        count += more
+    yield held
 
 
 def batch_rows(kinds: Mapping[str, str]) -> int:

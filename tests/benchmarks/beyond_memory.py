@@ -1,0 +1,177 @@
+"""Tables beyond memory: 1e5, 1e6, 1e7, ... made rows of 20 mixed columns through validate, clean, split and one epoch.
+
+    python tests/benchmarks/beyond_memory.py [--rows 1e5,1e6,1e7] [--place FOLDER] [--memory-mb 4096]
+
+Each size runs in a process of its own, with `source.stream: always`, so that one way of working is compared
+with itself; CPU seconds, since wall time tells what else the machine does. The last column of each step is its
+cost a row against that of the size before: 1 is linear.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+GROUP = 2**17
+LEVELS = (2, 3, 4, 6, 8, 12, 20, 40)
+STEPS = ("validate", "clean", "split", "fit")
+
+
+def group(rng: np.random.Generator, rows: int) -> pa.Table:
+    """Ten numbers, some with gaps, one date, eight categories, and a price that depends on some of them."""
+    numbers = {f"n{i}": rng.gamma(2.0, 10.0 * (i + 1), rows).astype(np.float32).round(2) for i in range(8)}
+    numbers |= {f"w{i}": rng.integers(0, 50 * (i + 1), rows).astype(np.int16) for i in range(2)}
+    codes = [rng.integers(0, count, rows) for count in LEVELS]
+    texts = {
+        f"c{i}": pa.DictionaryArray.from_arrays(pa.array(code, pa.int8()), [f"level {k}" for k in range(count)])
+        for i, (code, count) in enumerate(zip(codes, LEVELS, strict=True))
+    }
+    day = pa.array(rng.integers(15_000, 20_000, rows).astype(np.int32)).cast(pa.date32())
+    worth = 3 + 0.01 * numbers["n0"] + 0.1 * codes[3] + np.log1p(numbers["n2"]) + 0.3 * rng.normal(size=rows)
+    gaps = {name: rng.random(rows) < 0.03 for name in ("n1", "n3", "n5")}
+    columns = {n: pa.array(v, mask=gaps.get(n)) for n, v in numbers.items()}
+    return pa.table({**columns, **texts, "day": day, "price": np.exp(worth).astype(np.float32)})
+
+
+def make(path: Path, rows: int) -> None:
+    """Writes the rows, group by group, dictionary-coded and compressed."""
+    rng, writer = np.random.default_rng(rows), None
+    for start in range(0, rows, GROUP):
+        table = group(rng, min(GROUP, rows - start))
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=1)
+        writer.write_table(table)
+    assert writer is not None
+    writer.close()
+
+
+SUITE = [
+    {"type": "expect_table_row_count_to_be_between", "kwargs": {"min_value": 1000}},
+    *({"type": "expect_column_values_to_be_between", "kwargs": {"column": f"n{i}", "min_value": 0}} for i in range(4)),
+    *({"type": "expect_column_values_to_not_be_null", "kwargs": {"column": f"c{i}"}} for i in range(4)),
+    {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "c7", "regex": "^level [0-9]+$"}},
+    {"type": "expect_column_values_to_be_in_set", "kwargs": {"column": "c0", "value_set": ["level 0", "level 1"]}},
+    {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "n0", "min_value": 10, "max_value": 30}},
+    {"type": "expect_column_median_to_be_between", "kwargs": {"column": "w0", "min_value": 10, "max_value": 40}},
+]
+
+
+def child(place: Path, memory_mb: int) -> None:
+    """Runs the steps on `place/table.parquet`; prints CPU and wall seconds and the peak of each as JSON."""
+    from tasks.clean import clean
+    from tasks.config import Case, Columns, Encode, Fit, Keep, Missing, Mlp, Scale, Split, TableSource, Validate
+    from tasks.fit import fit
+    from tasks.split import split
+    from tasks.validate import validate
+
+    (place / "expectations.json").write_text(json.dumps({"name": "made", "expectations": SUITE}))
+    source = TableSource(kind="table", path="table.parquet", stream="always", memory_mb=memory_mb)
+    operations = (
+        Missing(missing={"c1": ("level 2",)}),
+        Case(case={"c2": "upper"}),
+        Scale(scale={"n7": 0.3048}),
+        Keep(keep={"price": (0, 1e6)}),
+    )
+    work, told = place / "work", {}
+
+    def measured(name, step, *args, **kwargs):
+        cpu, wall = time.process_time(), time.perf_counter()
+        with Peak() as peak:
+            record = step.fn(*args, **kwargs)
+        told[name] = [time.process_time() - cpu, time.perf_counter() - wall, peak.mb]
+        return record
+
+    raw = measured("validate", validate, source, Validate(), "price", "regression", Columns(), place, work)
+    rows = measured("clean", clean, raw, operations, "price", 0.01, work)
+    parts = measured("split", split, rows, Split(leaks="warn"), "price", "regression", 0, work)
+    fitted = measured(
+        "fit", fit, raw, rows, parts, kind="regression", target="price", columns=Columns(), exclude=(),
+        clean=operations, encode=Encode(numeric="quantile", target="log"), network=Mlp(hidden=(64,), dropout=0.0),
+        settings=Fit(epochs=1, batch_size=4096), metric="rmsle", seed=0, work=work,
+    )  # fmt: skip
+    told["epoch"] = [fitted.history[0].seconds, fitted.history[0].seconds, 0.0]
+    told["rmsle"] = fitted.history[0].validation_metric
+    told["rows"] = [raw.read, rows.kept, parts.train]
+    told["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    told["disk"] = sum(p.stat().st_size for p in work.rglob("*") if p.is_file()) / 2**20
+    print(json.dumps(told))
+
+
+class Peak:
+    """The most memory that this process holds within a block, in MiB, looked at every 20 ms."""
+
+    def __enter__(self):
+        import psutil
+
+        self.process, self.mb, self.over = psutil.Process(), 0.0, threading.Event()
+        self.watch = threading.Thread(target=self._look, daemon=True)
+        self.watch.start()
+        return self
+
+    def _look(self):
+        while not self.over.wait(0.02):
+            self.mb = max(self.mb, self.process.memory_info().rss / 2**20)
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.watch.join()
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("--rows", default="1e5,1e6,1e7")
+    asked.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()))
+    asked.add_argument("--memory-mb", type=int, default=4096)
+    asked.add_argument("--child", type=Path)
+    given = asked.parse_args()
+    if given.child:
+        child(given.child, given.memory_mb)
+        return
+    print("| rows | step | CPU s | us a row | wall s | peak MB | cost a row, against the size before |")
+    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    before: dict[str, float] = {}
+    for size in given.rows.split(","):
+        rows = int(float(size))
+        place = Path(tempfile.mkdtemp(dir=given.place, prefix="beyond-"))
+        try:
+            before = run(place, rows, given.memory_mb, before)
+        finally:
+            shutil.rmtree(place)
+
+
+def run(place: Path, rows: int, memory_mb: int, before: dict[str, float]) -> dict[str, float]:
+    """Measures one size, prints its lines, answers the cost a row of each step."""
+    began = time.process_time()
+    make(place / "table.parquet", rows)
+    print(f"# {rows:.0e} rows made in {time.process_time() - began:.0f} s: "
+          f"{(place / 'table.parquet').stat().st_size / 2**20:,.0f} MB", file=sys.stderr, flush=True)  # fmt: skip
+    command = [sys.executable, __file__, "--child", str(place), "--memory-mb", str(memory_mb)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    told = json.loads(done.stdout.splitlines()[-1])
+    told["all"] = [sum(told[step][0] for step in STEPS), sum(told[step][1] for step in STEPS), told["peak"]]
+    costs = {step: told[step][0] / rows for step in (*STEPS, "epoch", "all")}
+    for step, cost in costs.items():
+        ratio = f"{cost / before[step]:.2f}" if step in before else ""
+        cpu, wall, peak = told[step]
+        name = "of it the epoch (wall)" if step == "epoch" else step
+        print(f"| {rows:.0e} | {name} | {cpu:.1f} | {1e6 * cost:.2f} | {wall:.1f} | {peak or told['fit'][2]:,.0f} | {ratio} |")
+    print(f"# rows read, kept, train {told['rows']}; RMSLE {told['rmsle']:.4f}; {told['disk']:,.0f} MB of outputs",
+          file=sys.stderr, flush=True)  # fmt: skip
+    return costs
+
+
+if __name__ == "__main__":
+    main()
