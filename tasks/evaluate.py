@@ -37,6 +37,7 @@ from tasks.records import (
     ValidateRecord,
 )
 from tasks.splitting.parts import load as load_parts
+from tasks.streaming import stream
 
 PREDICTIONS = "predictions.parquet"
 
@@ -158,6 +159,7 @@ def evaluate(
             answers[CHAMPION] = score_champion(champion, rows)
         doubts = labels.look(rows.train, problem, folder, rules.label_noise)
         judged = conclude(folder, rows, answers, rules, gate, kind, seed)
-        return replace(judged, warnings=(*judged.warnings, *doubts))
+        told = stream.told(raw.folder, "all were judged on and baselines were fitted on")
+        return replace(judged, warnings=(*judged.warnings, *doubts, *told))
 
     return store.remember(work, "evaluate", inputs, EvaluateRecord, build)

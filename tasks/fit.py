@@ -367,7 +367,7 @@ def fit(
                 *cut_warning(train, encoder),
                 *gap_warning(trained.history, trained.best_epoch),
                 *live.send(),
-                *(beyond.told("quantiles are those of, and the best epoch is picked on, rows of") if beyond else ()),
+                *stream.told(cleaned.folder, "quantiles were taken of and the best epoch picked on"),
             ),
         )
 

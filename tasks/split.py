@@ -118,12 +118,10 @@ def split(
 
     def build(folder: Path) -> SplitRecord:
         data = Dataset.load(cleaned.folder)
-        told: tuple[str, ...] = ()
         if streamed(cleaned.folder):
             _check_column(data.rows, rules, target)
             rows = stream.load(cleaned.folder)
             dealt = dealing.deal(rows, data.rows, rules, target, seed, folder)
-            told = rows.told("leaks were looked for in")
         else:
             images = data.pixels is not None
             dealt = _dealt(deal(data.rows, rules, target=target, kind=kind, seed=seed, images=images))
@@ -137,7 +135,7 @@ def split(
             hash=dealt.hash,
             **dealt.counts,
             near=found.near,
-            warnings=(*found.warnings, *told),
+            warnings=(*found.warnings, *stream.told(cleaned.folder, "leaks were looked for in")),
         )
 
     inputs = {

@@ -128,13 +128,22 @@ def opened(file: BinaryIO, name: str, texts: Sequence[str] = ()) -> pq.ParquetFi
 def row_groups(
     stored: pq.ParquetFile, name: str, groups: Sequence[int], columns: Sequence[str], rows: int
 ) -> Iterator[pa.Table]:
-    """The rows of some row groups, in tables of at most `rows` rows."""
+    """The rows of one row group in tables of at most `rows` rows, or those of several small ones in one."""
     with _reading(name):
-        for batch in stored.iter_batches(batch_size=rows, row_groups=groups, columns=columns):
-            table = pa.Table.from_batches([batch])
+        for table in _tables(stored, groups, columns, rows):
             table.validate(full=True)
             if len(table):
                 yield table
+
+
+def _tables(
+    stored: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str], rows: int
+) -> Iterator[pa.Table]:
+    if len(groups) > 1:
+        yield stored.read_row_groups(groups, columns=columns)
+        return
+    for batch in stored.iter_batches(batch_size=rows, row_groups=groups, columns=columns):
+        yield pa.Table.from_batches([batch])
 
 
 def _open(content: Content) -> pq.ParquetFile:

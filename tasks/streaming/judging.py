@@ -7,7 +7,6 @@ as whether a key stands twice, is refused.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tasks.checks.suite import Entry, Outcome
-from tasks.errors import ConfigError
+from tasks.errors import ConfigError, quoted
 from tasks.streaming.bits import Bits
 from tasks.streaming.moments import Moments
 
@@ -30,7 +29,9 @@ UNTOLD = ("unique", "increasing", "decreasing")
 Kwargs = Mapping[str, Any]
 
 
-def _between(low: Any, high: Any, kwargs: Kwargs) -> Callable[[pd.Series], pd.Series]:
+def _number_between(kwargs: Kwargs) -> Callable[[pd.Series], pd.Series]:
+    low, high = kwargs.get("min_value"), kwargs.get("max_value")
+
     def inside(values: pd.Series) -> pd.Series:
         found = pd.Series(True, index=values.index)
         if low is not None:
@@ -40,10 +41,6 @@ def _between(low: Any, high: Any, kwargs: Kwargs) -> Callable[[pd.Series], pd.Se
         return found
 
     return inside
-
-
-def _number_between(kwargs: Kwargs) -> Callable[[pd.Series], pd.Series]:
-    return _between(kwargs.get("min_value"), kwargs.get("max_value"), kwargs)
 
 
 def _length_between(kwargs: Kwargs) -> Callable[[pd.Series], pd.Series]:
@@ -153,11 +150,10 @@ class Judged:
         """How it went over all rows."""
         kwargs = self.entry.kwargs
         if self.entry.type in SUMS or self.entry.type == ROWS:
-            value = float(self.cells) if self.entry.type == ROWS else SUMS[self.entry.type](self.moments)
-            low, high = kwargs.get("min_value"), kwargs.get("max_value")
-            held = bool(_between(low, high, kwargs)(pd.Series([value]))[0])
-            shown = f"{value:,.6g}" if self.entry.type in _STATISTICS else ""
-            return self.entry.outcome(success=held, observed=shown)
+            value = self.cells if self.entry.type == ROWS else SUMS[self.entry.type](self.moments)
+            held = bool(_number_between(kwargs)(pd.Series([value]))[0])
+            shown = quoted(value) if self.entry.type == ROWS else f"{value:,.6g}"
+            return self.entry.outcome(success=held, observed=shown if self.entry.type in _STATISTICS else "")
         share = self.count / self.cells if self.cells else 0.0
         first = tuple(row for row, _ in zip(self.broken.positions(), range(SHOWN), strict=False))
         return self.entry.outcome(
@@ -221,8 +217,3 @@ def _by_cell(column: pa.Array, holds: Callable[[pd.Series], pd.Series]) -> np.nd
     texts = column.dictionary.to_pandas()
     known = np.append(np.asarray(holds(texts), dtype=bool) if len(texts) else np.zeros(0, bool), True)
     return known[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
-
-
-def observed(value: float) -> str:
-    """A statistic as an outcome shows it."""
-    return "" if math.isnan(value) else f"{value:,.6g}"

@@ -82,10 +82,11 @@ class Stream:
         write_json(folder / FILE, replace(self, folder=None))
 
     def told(self, what: str) -> tuple[str, ...]:
-        """A warning that `what` went by the sample; none where the sample is all there is."""
+        """A warning that something goes by the sample; none where the sample is all there is."""
         if self.whole:
             return ()
-        return (f"{what} a sample of {self.sample:,} rows: the table is read in pieces (source.memory_mb)",)
+        size = f"a sample of {self.sample:,} of {self.source:,} rows"
+        return (f"{size} is what {what}: the table is larger than source.memory_mb and read in pieces",)
 
 
 def streamed(folder: Path) -> bool:
@@ -98,6 +99,11 @@ def load(folder: Path) -> Stream:
     read = from_json(Stream, json.loads((folder / FILE).read_text(encoding="utf-8")))
     parts = tuple(replace(part, path=folder / part.path) for part in read.parts)
     return replace(read, parts=parts, folder=folder)
+
+
+def told(folder: Path, what: str) -> tuple[str, ...]:
+    """The same about what lies in a step's folder; none where that is in memory as a whole."""
+    return load(folder).told(what) if streamed(folder) else ()
 
 
 def own_part(path: Path, rows: int) -> Part:

@@ -60,9 +60,9 @@ class Told:
         return Stream(parts=self.parts, kinds=self.kinds, source=rows, sample=0, memory_mb=self.memory_mb)
 
     @property
-    def state(self) -> list[tuple[str, int, int]]:
-        """What tells whether the files are still the same ones, since later steps read them again."""
-        return [(str(part.path), part.size, part.changed) for part in self.parts]
+    def state(self) -> list[object]:
+        """What later steps go by, which read the files again: which ones they are, and the memory they have."""
+        return [self.memory_mb, *((str(part.path), part.size, part.changed) for part in self.parts)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +276,6 @@ def _structure(sample: pd.DataFrame, target: str, columns: Columns) -> list[Find
 
 
 def _by_sample(passing: _Pass, stream: Stream) -> list[Finding]:
-    told = replace(stream, sample=len(passing.sample)).told(
-        f"Data Docs and {len(passing.unjudged)} expectations go by"
-    )
+    others = f" and {len(passing.unjudged)} expectations" if passing.unjudged else ""
+    told = replace(stream, sample=len(passing.sample)).told(f"the Data Docs{others} go by")
     return [Finding(rule="sample", severity="warn", message=message) for message in told]

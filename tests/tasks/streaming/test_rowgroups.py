@@ -1,0 +1,129 @@
+"""What footers say; batches that don't depend on how a file is cut."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks import sources
+from tasks.config import Columns, TableSource
+from tasks.errors import ArtifactTampered, ConfigError, DataRejected
+from tasks.streaming import hashing, rowgroups
+from tasks.streaming.bits import Bits
+
+
+def read(bench, columns=None):
+    parts, kinds = rowgroups.look(bench.source(), bench.folder, Columns())
+    frames, start = [], 0
+    for batch in rowgroups.batches(parts[0], kinds, columns):
+        frames.append(rowgroups.frame(batch, np.arange(start, start + batch.num_rows)))
+        start += batch.num_rows
+    return pd.concat(frames), frames
+
+
+def test_rows_read_in_pieces_are_those_that_are_read_as_a_whole(bench, table):
+    whole = sources.read(bench.source("never"), bench.folder, "price", Columns()).dataset.rows
+    pieces, frames = read(bench)
+    assert len(frames) > 2
+    pd.testing.assert_frame_equal(pieces, whole, check_index_type=False)
+
+
+def test_small_row_groups_are_read_together(bench, table):
+    bench.store(table, group=10)
+    _, frames = read(bench)
+    assert [len(frame) for frame in frames] == [1020] * 4 + [920]
+
+
+def test_whole_numbers_and_truths_with_a_gap_anywhere_become_what_they_become_in_memory(bench, table):
+    gaps = table.assign(whole=table["whole"].astype("Int64"), yes=table["yes"].astype("boolean"))
+    gaps.loc[4999, ["whole", "yes"]] = pd.NA
+    bench.store(gaps)
+    whole = sources.read(bench.source("never"), bench.folder, "price", Columns()).dataset.rows
+    pieces, _ = read(bench)
+    assert (pieces["whole"].dtype, pieces["yes"].dtype) == (np.float64, whole["yes"].dtype)
+    pd.testing.assert_frame_equal(pieces, whole, check_index_type=False)
+
+
+def test_gaps_are_counted_where_the_footer_does_not_tell(bench):
+    table = pa.table({"a": [1, None, 3], "price": [1, 2, 3]})
+    pq.write_table(table, bench.folder / "table.parquet", write_statistics=False)
+    _, kinds = rowgroups.look(bench.source(), bench.folder, Columns())
+    assert kinds == {"a": "number", "price": "integer"}
+
+
+def test_large_whole_numbers_beside_gaps_are_refused(bench):
+    pq.write_table(pa.table({"a": [2**60, None], "price": [1, 2]}), bench.folder / "table.parquet")
+    with pytest.raises(DataRejected, match=r"column 'a' holds integers above 2\^53"):
+        read(bench)
+
+
+def test_auto_goes_by_what_the_table_would_take(bench, table, monkeypatch):
+    auto = bench.source("auto", memory_mb=1024)
+    assert not rowgroups.is_beyond(auto, bench.folder, Columns())
+    monkeypatch.setattr(rowgroups, "CELL_BYTES", 2**30 // table.size + 1)
+    assert rowgroups.is_beyond(auto, bench.folder, Columns())
+    assert not rowgroups.is_beyond(bench.source("never"), bench.folder, Columns())
+    assert not rowgroups.is_beyond(bench.source("auto", memory_mb=1025), bench.folder, Columns())
+
+
+def test_what_can_not_be_streamed_is_refused_where_it_is_asked_for(bench, table):
+    (bench.folder / "table.csv").write_text("a,price\n1,2\n")
+    csv = TableSource(kind="table", path="table.csv", stream="always")
+    with pytest.raises(ConfigError, match="only tables in Parquet"):
+        rowgroups.is_beyond(csv, bench.folder, Columns())
+    with pytest.raises(ConfigError, match="only tables in Parquet"):
+        rowgroups.is_beyond(bench.source(), bench.folder, Columns(text="kind"))
+    with pytest.raises(ConfigError, match=r"columns.numeric: 'kind' is stored as text"):
+        rowgroups.look(bench.source(), bench.folder, Columns(numeric=("kind",)))
+
+
+def test_a_file_that_changed_is_not_read(bench, table):
+    parts, kinds = rowgroups.look(bench.source(), bench.folder, Columns())
+    os.utime(bench.folder / "table.parquet", (1, 1))
+    with pytest.raises(ArtifactTampered, match=r"table.parquet changed or went away"):
+        next(rowgroups.batches(parts[0], kinds))
+
+
+def test_a_row_hashes_by_what_it_holds(bench, table):
+    parts, kinds = rowgroups.look(bench.source(), bench.folder, Columns())
+    pieces = [hashing.rows(batch, list(kinds)) for batch in rowgroups.batches(parts[0], kinds)]
+    whole = [hashing.rows(batch, list(kinds)) for batch in rowgroups.batches(parts[0], kinds, size=10**6)]
+    assert (np.concatenate(pieces) == np.concatenate(whole)).all()
+    assert len(np.unique(np.concatenate(pieces))) == len(table.drop_duplicates())
+
+
+def test_numbers_hash_the_same_however_they_are_stored():
+    def hashed(values, kind):
+        return hashing.rows(pa.table({"a": pa.array(values, kind)}), ["a"]).tolist()
+
+    assert hashed([1, 2, None], pa.int64()) == hashed([1.0, 2.0, None], pa.float64())
+    assert hashed([0.0], pa.float64()) == hashed([-0.0], pa.float64())
+    assert hashed([float("nan")], pa.float64()) == hashed([None], pa.float64())
+    assert len(set(hashed([2**60, 2**60 + 1], pa.int64()))) == 2
+
+
+def test_bits_hold_what_a_set_holds():
+    rng = np.random.default_rng(0)
+    bits, chosen = Bits(1001), np.unique(rng.integers(0, 1001, 300))
+    bits.add(chosen)
+    bits.add(chosen[:5])
+    assert bits.total() == len(chosen)
+    assert list(bits.positions()) == chosen.tolist()
+    for start in (0, 3, 8, 990):
+        expected = np.isin(np.arange(start, min(start + 111, 1001)), chosen)
+        assert (bits.mask(start, len(expected)) == expected).all()
+    assert (bits.of(np.arange(1001)) == np.isin(np.arange(1001), chosen)).all()
+    assert bits.without(bits).total() == 0
+
+
+def test_a_sample_is_some_rows_by_their_ids(sampling):
+    ids = np.arange(100_000)
+    chosen = hashing.sampled(ids, 100_000)
+    assert 1350 < chosen.sum() < 1650
+    assert (hashing.sampled(ids[500:700], 100_000) == chosen[500:700]).all()
+    assert hashing.sampled(ids[:10], 1500).all()
