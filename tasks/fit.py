@@ -37,7 +37,7 @@ from tasks.own.extension import digests
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
 from tasks.splitting import parts
-from tasks.streaming import dealing, feeding, learning, stream
+from tasks.streaming import feeding, learning, stream
 
 
 def fit_encoder(
@@ -325,20 +325,15 @@ def fit(
         encoder = fit_encoder(
             train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode, network=network
         )
-        beyond = stream.load(cleaned.folder) if dealing.streamed(split.folder) else None
-        if beyond is not None:
-            encoder = learning.exact(encoder, beyond, split.folder, target, encode)
+        encoder = learning.completed(encoder, cleaned.folder, split.folder, target, encode)
         precision = devices.resolve_precision(
-            settings.precision,
-            device,
-            convolutional=data.pixels is not None,
+            settings.precision, device, convolutional=data.pixels is not None,
             encoder=isinstance(network, Pretrained),
-        )
+        )  # fmt: skip
         make = partial(new_network, network, encoder, seed)
         module, live = make(), _Live(run)
         known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
-        if beyond is not None:
-            known = feeding.examples(beyond, split.folder, encoder, target, known, checkpoint / "shards")
+        known = feeding.completed(known, cleaned.folder, split.folder, encoder, target, checkpoint / "shards")
         what = make_task(encoder, validation.rows[target], settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live):

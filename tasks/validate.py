@@ -54,7 +54,9 @@ def validate(
         how, docs = (asked, rules, target, kind, columns), folder / "docs"
         loaded = beyond or _read(source, project, target, columns, content)
         found = (
-            validating.inspect(loaded, *how, docs) if isinstance(loaded, Told) else inspect(loaded, *how, docs)
+            validating.inspect(loaded, *how, docs)
+            if isinstance(loaded, Told)
+            else inspect(loaded, *how, docs)
         )
         found.write(folder)
         if found.errors:
@@ -90,9 +92,7 @@ def validate(
     return remember(work, "validate", inputs=inputs, record=ValidateRecord, build=build)
 
 
-def _read(
-    source: Source, project: Path, target: str, columns: Columns, content: str
-) -> sources.Loaded:
+def _read(source: Source, project: Path, target: str, columns: Columns, content: str) -> sources.Loaded:
     """The source, which must still hold what was fingerprinted."""
     loaded = sources.read(source, project, target, columns)
     if loaded.fingerprint != content:

@@ -89,7 +89,9 @@ class Inspection:
             f"{self.quarantined} of {self.read} rows are bad ({_counted(self.reasons)}), "
             f"but at most {self.budget} may be set aside (validate.quarantine {self.share:g})"
         )
-        return [Finding(rule="quarantine", severity="error", message=message, count=self.quarantined, rows=rows)]
+        return [
+            Finding(rule="quarantine", severity="error", message=message, count=self.quarantined, rows=rows)
+        ]
 
     def refuse(self, folder: Path) -> None:
         """Raises DataRejected when there is an error; its text names `folder`, where the report lies."""

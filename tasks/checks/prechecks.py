@@ -100,7 +100,9 @@ def check_classes(name: str, classes: int, rows: int, lone: Collection[int]) -> 
     if classes < 2:
         return [
             _error(
-                "one class", f"target {quoted(name)} has {classes} class in {rows} rows; it takes 2 or more", name
+                "one class",
+                f"target {quoted(name)} has {classes} class in {rows} rows; it takes 2 or more",
+                name,
             )
         ]
     if not len(lone):

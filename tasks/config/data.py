@@ -23,7 +23,7 @@ class TableSource(Strict):
     kind: Literal["table"]
     path: str
     stream: Literal["auto", "always", "never"] = "auto"
-    """Whether Parquet is read in pieces instead of as a whole; auto: where the whole needs more than `memory_mb`."""
+    """Whether Parquet is read in pieces, not as a whole; auto: where that needs more than `memory_mb`."""
     memory_mb: int = Field(4096, ge=1024)
     """Memory that a run on this table may take, in MiB; what a table needs is told by its size."""
 

@@ -30,7 +30,7 @@ class Bits:
 
     def of(self, positions: np.ndarray) -> np.ndarray:
         """(n,) bool: which of some rows are in the set."""
-        return (self.packed[positions >> 3] & (128 >> (positions & 7)).astype(np.uint8)) != 0
+        return np.asarray((self.packed[positions >> 3] & (128 >> (positions & 7)).astype(np.uint8)) != 0)
 
     def total(self) -> int:
         """Rows in the set."""

@@ -1,7 +1,7 @@
 """Cleaning of a table beyond memory: the same operations, batch by batch, into one Parquet file.
 
-Duplicates are the one thing that a row alone does not tell; they are found by the rows' hashes and passed over
-from then on.
+Duplicates are the one thing that a row alone does not tell; they are found by the rows' hashes, and passed
+over from then on.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 import csv
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,7 +63,8 @@ class Cleaned:
         """Counts what became of some rows; those that stay, but for duplicates."""
         before = self.changed or tuple((name, 0) for name, _ in applied.changed)
         pairs = zip(before, applied.changed, strict=True)
-        self.changed = tuple((name, count + more) for (name, count), (_, more) in pairs)
+        # Columns that were renamed are the same ones in every batch; cells and rows are others.
+        self.changed = tuple((name, more if name == "rename" else n + more) for (name, n), (_, more) in pairs)
         self.bad.update(bad.values())
         self.first += sorted(bad)[: PLACES - len(self.first)]
         self.dropped += len(applied.dropped)

@@ -1,7 +1,8 @@
-"""Values of a column, counted over all rows: classes and levels exactly, up to a limit; numbers by moments."""
+"""Values of a column, counted over all rows: classes and levels one by one, numbers by their moments."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +16,50 @@ from tasks.checks import prechecks
 from tasks.config import Task
 from tasks.errors import DataRejected, quoted
 from tasks.records import Finding
-from tasks.streaming import judging
-from tasks.streaming.moments import Moments
+from tasks.streaming import cells
 
 LEVELS = 100_000
 """Most values of a column that are told apart; beyond them nothing is learned from which one it is."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of numbers that were seen; two of them add up to that of both (Chan, Golub & LeVeque, 1979)."""
+
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of the squared distances from the mean."""
+    low: float = math.inf
+    high: float = -math.inf
+
+    @staticmethod
+    def of(values: np.ndarray) -> Moments:
+        """Of float64 (n,) without NaN."""
+        if not len(values):
+            return Moments()
+        mean = float(values.mean())
+        return Moments(
+            len(values), mean, float(((values - mean) ** 2).sum()), float(values.min()), float(values.max())
+        )
+
+    def __add__(self, other: Moments) -> Moments:
+        count = self.count + other.count
+        if not count:
+            return self
+        apart = other.mean - self.mean
+        return Moments(
+            count,
+            self.mean + apart * (other.count / count),
+            self.squares + other.squares + apart * apart * (self.count * other.count / count),
+            min(self.low, other.low),
+            max(self.high, other.high),
+        )
+
+    def spread(self, correction: int = 0) -> float:
+        """Standard deviation; NaN for too few numbers."""
+        left = self.count - correction
+        return math.sqrt(self.squares / left) if left > 0 else math.nan
 
 
 @dataclass
@@ -35,7 +75,7 @@ class Levels:
         Raises:
             DataRejected: More than `LEVELS` values.
         """
-        if pa.types.is_dictionary(column.type):
+        if cells.is_text(column):
             seen = np.bincount(column.indices.drop_null().to_numpy(), minlength=len(column.dictionary))
             texts = column.dictionary.to_pylist()
             self.counts.update({text: int(count) for text, count in zip(texts, seen, strict=True) if count})
@@ -70,17 +110,17 @@ class Counts:
         """Counts the sound rows, (n,) bool, of a batch."""
         if self.target is None:
             return
-        column = batch.column(self.target).chunk(0).filter(pa.array(sound))
+        column = cells.of(batch, self.target).filter(pa.array(sound))
         if self.kind == "classification":
             known = len(self.levels.counts)
             self.levels.see(column)
             if len(self.levels.counts) > known:
                 self._find_first(column, ids[sound])
-        elif not pa.types.is_dictionary(column.type):
-            self.moments += Moments.of(judging.numbers(column))
+        elif not cells.is_text(column):
+            self.moments += Moments.of(cells.numbers(column))
 
     def _find_first(self, column: pa.Array, ids: np.ndarray) -> None:
-        values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        values = column.dictionary_decode() if cells.is_text(column) else column
         for value in self.levels.counts:
             if value not in self.first:
                 at = pc.index(values, pa.scalar(value, values.type)).as_py()

@@ -1,4 +1,4 @@
-"""The split of a table beyond memory: the part of a row comes from that row alone, so one pass deals them all.
+"""The split of a table beyond memory: a row's part comes from that row alone, so one pass deals them all.
 
 What a row holds decides by its hash, so that equal rows come into one part, whatever the strategy; a group, a
 key, a time or the name of a part decides where the strategy goes by a column. Shares are met by chance, to
@@ -20,7 +20,7 @@ from tasks.config import Split
 from tasks.errors import ConfigError, DataRejected, quoted
 from tasks.splitting.parts import PARTS, TEST, TRAIN, VALIDATION
 from tasks.store import digest
-from tasks.streaming import hashing, judging
+from tasks.streaming import cells, hashing
 from tasks.streaming.arrays import ArrayWriter
 from tasks.streaming.stream import Stream
 
@@ -113,7 +113,7 @@ def _rule(
 
     def by_hash(batch: pa.Table) -> np.ndarray:
         if rules.column:
-            _refuse_gaps(judging.missing(batch.column(rules.column).chunk(0)), rules.column)
+            _refuse_gaps(cells.missing(cells.of(batch, rules.column)), rules.column)
         at = hashing.shares(hashing.rows(batch, columns, seed))
         return np.select([at < rules.test, at < rules.test + rules.validation], [TEST, VALIDATION], TRAIN)
 
@@ -133,7 +133,7 @@ def _by_time(sample: pd.DataFrame, rules: Split) -> Rule:
     name = str(rules.column)
     column = sample[name]
     if pd.api.types.is_datetime64_any_dtype(column):
-        column = pd.Series(judging.numbers(pa.array(column, pa.timestamp("us"))))
+        column = pd.Series(cells.numbers(pa.array(column, pa.timestamp("us"))))
     elif not pd.api.types.is_numeric_dtype(column):
         raise ConfigError(
             f"split.column: {quoted(name)} holds {column.dtype}, not times",
@@ -143,7 +143,7 @@ def _by_time(sample: pd.DataFrame, rules: Split) -> Rule:
     cuts = column.quantile([left - rules.validation, left], interpolation="lower").to_numpy()
 
     def by_time(batch: pa.Table) -> np.ndarray:
-        times = judging.numbers(batch.column(name).chunk(0))
+        times = cells.numbers(cells.of(batch, name))
         _refuse_gaps(np.isnan(times), name)
         return np.select([times <= cuts[0], times <= cuts[1]], [TRAIN, VALIDATION], TEST)
 
@@ -154,11 +154,11 @@ def _by_name(name: str) -> Rule:
     """The parts that a column names."""
 
     def by_name(batch: pa.Table) -> np.ndarray:
-        column = batch.column(name).chunk(0)
-        if not pa.types.is_dictionary(column.type):
+        column = cells.of(batch, name)
+        if not cells.is_text(column):
             raise DataRejected(f"split.column: {quoted(name)} names no parts")
         known = [PARTS.index(t.lower()) if t.lower() in PARTS else -1 for t in column.dictionary.to_pylist()]
-        codes = np.array([*known, -1])[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+        codes = cells.by_text(column, np.array(known, dtype=np.int64), -1)
         if (codes < 0).any():
             raise DataRejected(
                 f"split.column: {quoted(name)} names no part in some rows",

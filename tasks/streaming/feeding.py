@@ -24,7 +24,7 @@ from tasks.learning.targets import Labels
 from tasks.learning.training import Examples
 from tasks.splitting.parts import TRAIN
 from tasks.store import write_json
-from tasks.streaming import dealing, learning, rowgroups
+from tasks.streaming import dealing, learning, rowgroups, stream
 from tasks.streaming.arrays import ArrayWriter, block
 from tasks.streaming.stream import Stream
 
@@ -33,6 +33,15 @@ BLOCK = 4096
 """Rows that stay neighbours until they are in a window."""
 SHARE = 8
 """A window takes an eighth of the memory that may be taken; the rest is for what else a training holds."""
+
+
+def completed(
+    sample: Examples, cleaned: Path, split: Path, encoder: Encoder, target: str, place: Path
+) -> Examples:
+    """All train rows for the training loop, where those of a step's folder are a sample; else the same."""
+    if not dealing.streamed(split):
+        return sample
+    return examples(stream.load(cleaned), split, encoder, target, sample, place)
 
 
 def examples(
@@ -145,7 +154,7 @@ class Shards(Examples):
         moved = Shards.open(self.place, 0, self.shown.to(device), device)
         return Shards(moved.inputs, moved.targets, self.place, self.rows, size, moved.sample)
 
-    def batches(self, size: int, long: Tensor | None) -> Iterator[Tensor]:
+    def batches(self, size: int, long: Tensor | None) -> Iterator[Tensor]:  # noqa: ARG002 - as is its promise
         """Positions in the window of every example once, in random batches; moves the window on its way."""
         starts = torch.randperm(math.ceil(self.rows / BLOCK)) * BLOCK
         held = [torch.empty(0)] * len(_NAMES)
@@ -160,7 +169,7 @@ class Shards(Examples):
 
     @property
     def _columns(self) -> tuple[_Column, ...]:
-        return cast(Any, (*self.inputs, self.targets))
+        return cast(tuple[_Column, ...], (*self.inputs, self.targets))
 
     def _move(self, held: list[Tensor], starts: list[int]) -> None:
         """Fills the window with the rows that are held and the blocks that begin at `starts`."""

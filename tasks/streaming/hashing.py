@@ -13,6 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.streaming import cells
+
 SAMPLE = 2**18
 """Rows of a table's sample: a quantile of it is that of the whole to within 0.2 % of the rows."""
 
@@ -38,21 +40,19 @@ def rows(batch: pa.Table, columns: Sequence[str], seed: int = 0) -> np.ndarray:
     """
     hashed = np.full(batch.num_rows, np.uint64(seed % 2**64), dtype=np.uint64)
     for name in columns:
-        hashed = mixed(hashed ^ _cells(batch.column(name)))
+        hashed = mixed(hashed ^ _cells(cells.of(batch, name)))
     return hashed
 
 
-def _cells(column: pa.ChunkedArray) -> np.ndarray:
-    array = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if pa.types.is_dictionary(array.type):
-        texts = np.append(_of_texts(array.dictionary), _ABSENT)  # a gap's code is -1, the last
-        return texts[array.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+def _cells(array: pa.Array) -> np.ndarray:
+    if cells.is_text(array):
+        return cells.by_text(array, _of_texts(array.dictionary), _ABSENT)
     gaps = array.is_null().to_numpy(zero_copy_only=False) if array.null_count else None
     values = array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array
-    cells = _of_numbers((values.fill_null(0) if gaps is not None else values).to_numpy(zero_copy_only=False))
+    hashed = _of_numbers((values.fill_null(0) if gaps is not None else values).to_numpy(zero_copy_only=False))
     if gaps is not None:
-        cells[gaps] = _ABSENT
-    return cells
+        hashed[gaps] = _ABSENT
+    return hashed
 
 
 def _of_texts(texts: pa.Array) -> np.ndarray:

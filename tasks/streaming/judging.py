@@ -1,7 +1,7 @@
 """Expectations judged piece by piece: counts of a batch, which add up to what Great Expectations would count.
 
-Great Expectations itself needs all rows at once. What it judges row by row, or by a sum, is counted here over
-all rows; it judges the rest, the suite's shape and the Data Docs by the sample. What a sample can't tell, such
+Great Expectations needs all rows at once. What it judges row by row, or by a sum, is counted here over all
+rows; it judges the rest, the suite's shape and the Data Docs by the sample. What a sample can't tell, such
 as whether a key stands twice, is refused.
 """
 
@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from tasks.checks.suite import Entry, Outcome
 from tasks.errors import ConfigError, quoted
+from tasks.streaming import cells
 from tasks.streaming.bits import Bits
-from tasks.streaming.moments import Moments
+from tasks.streaming.counting import Moments
 
 SHOWN = 10
 """Row ids that an outcome carries, at most."""
@@ -132,10 +133,10 @@ class Judged:
         if kind == ROWS:
             self.cells += int(sound.sum())
             return
-        column = batch.column(str(kwargs["column"])).chunk(0)
-        there = missing(column) if kind in GAPS else ~missing(column)
+        column = cells.of(batch, str(kwargs["column"]))
+        there = cells.missing(column) if kind in GAPS else ~cells.missing(column)
         if kind in SUMS:
-            self.moments += Moments.of(numbers(column)[there & sound])
+            self.moments += Moments.of(cells.numbers(column)[there & sound])
             return
         if kind in GAPS:
             self.cells += int(sound.sum())
@@ -193,27 +194,10 @@ def refuse_untold(entry: Entry, place: str) -> None:
         )
 
 
-def missing(column: pa.Array) -> np.ndarray:
-    """(n,) whether a cell holds no value, as pandas has it."""
-    gone = np.asarray(column.is_null().to_numpy(zero_copy_only=False))
-    if pa.types.is_floating(column.type):
-        gone = gone | np.isnan(numbers(column))
-    return gone
-
-
-def numbers(column: pa.Array) -> np.ndarray:
-    """Numbers, truths or times (days) as float64 (n,), NaN for a gap."""
-    if pa.types.is_timestamp(column.type):
-        gone = column.is_null().to_numpy(zero_copy_only=False)
-        days = column.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False) / 86_400_000_000
-        return np.where(gone, np.nan, days)
-    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
 def _by_cell(column: pa.Array, holds: Callable[[pd.Series], pd.Series]) -> np.ndarray:
     """(n,) whether a cell is as it should be; a text is looked at once a batch, not once a row."""
-    if not pa.types.is_dictionary(column.type):
-        return np.asarray(holds(pd.Series(numbers(column))), dtype=bool)
+    if not cells.is_text(column):
+        return np.asarray(holds(pd.Series(cells.numbers(column))), dtype=bool)
     texts = column.dictionary.to_pandas()
-    known = np.append(np.asarray(holds(texts), dtype=bool) if len(texts) else np.zeros(0, bool), True)
-    return known[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+    known = np.asarray(holds(texts), dtype=bool) if len(texts) else np.zeros(0, dtype=bool)
+    return cells.by_text(column, known, True)

@@ -1,4 +1,4 @@
-"""What an encoder learns from a table beyond memory: fitted on the sample, then put right by one pass over all.
+"""What an encoder learns from a table beyond memory: fitted on the sample, put right by one pass over all.
 
 Exact are gaps, means, spreads and ranges, classes and levels with their counts; a quantile, a median and a
 skewness are those of the sampled train rows.
@@ -19,10 +19,9 @@ from tasks.learning.encode import Encoder, TableInputs
 from tasks.learning.features import MISSING, Category, Number, numbers_of, texts_of
 from tasks.learning.targets import Labels, Scale
 from tasks.splitting.parts import TRAIN
-from tasks.streaming import dealing, judging
+from tasks.streaming import cells, dealing, stream
 from tasks.streaming.arrays import block
-from tasks.streaming.counting import Levels
-from tasks.streaming.moments import Moments
+from tasks.streaming.counting import Levels, Moments
 from tasks.streaming.stream import Stream
 
 
@@ -34,6 +33,13 @@ def train_rows(cleaned: Stream, split: Path, columns: list[str]) -> Iterator[pa.
         at += len(ids)
         if train.any():
             yield batch.filter(pa.array(train))
+
+
+def completed(encoder: Encoder, cleaned: Path, split: Path, target: str, how: Encode) -> Encoder:
+    """The encoder that all train rows make, where those of a step's folder are a sample; else the same."""
+    if not dealing.streamed(split):
+        return encoder
+    return exact(encoder, stream.load(cleaned), split, target, how)
 
 
 def exact(encoder: Encoder, cleaned: Stream, split: Path, target: str, how: Encode) -> Encoder:
@@ -50,10 +56,10 @@ def exact(encoder: Encoder, cleaned: Stream, split: Path, target: str, how: Enco
     goal = _Goal(target, encoder.target)
     for batch in train_rows(cleaned, split, [*numbers, *levels, target]):
         for name, seen in numbers.items():
-            seen.see(values(batch.column(name).chunk(0)))
+            seen.see(values(cells.of(batch, name)))
         for name, counted in levels.items():
-            counted.see(batch.column(name).chunk(0))
-        goal.see(batch.column(target).chunk(0))
+            counted.see(cells.of(batch, name))
+        goal.see(cells.of(batch, target))
     return Encoder(
         TableInputs(
             tuple(numbers[number.name].corrected(number, how.numeric) for number in inputs.numbers),
@@ -125,32 +131,28 @@ def _texts(found: list[object]) -> list[str]:
 
 def values(column: pa.Array) -> np.ndarray:
     """A column as an encoder takes numbers: float64 (n,), NaN for missing; dates count days."""
-    if pa.types.is_dictionary(column.type):
-        known = np.append(numbers_of(column.dictionary.to_pandas()), np.nan)
-        return known[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
-    return judging.numbers(column)
+    if cells.is_text(column):
+        return cells.by_text(column, numbers_of(column.dictionary.to_pandas()), np.nan)
+    return cells.numbers(column)
 
 
 def levels_of(category: Category, column: pa.Array) -> np.ndarray:
     """A column as codes, int64 (n,), like `Category.encode`; each value of the batch is looked up once."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    texts = texts_of(column.dictionary.to_pandas())
-    codes = np.append(category.encode(texts), MISSING)
-    return np.asarray(codes[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)])
+    column = column if cells.is_text(column) else column.dictionary_encode()
+    return cells.by_text(column, category.encode(texts_of(column.dictionary.to_pandas())), MISSING)
 
 
 def encode(inputs: TableInputs, batch: pa.Table) -> tuple[np.ndarray, np.ndarray]:
-    """A batch to numbers (n, p) float32 and codes (n, q) int32: what `TableInputs.encode` makes of its frame."""
+    """Numbers (n, p) float32 and codes (n, q) int32: what `TableInputs.encode` makes of a batch's frame."""
     numbers = np.empty((batch.num_rows, inputs.width), dtype=np.float32)
     at = 0
     for number in inputs.numbers:
-        found = values(batch.column(number.name).chunk(0))
+        found = values(cells.of(batch, number.name))
         numbers[:, at] = number.encode(found)
         if number.indicator:
             numbers[:, at + 1] = np.isnan(found)
         at += 1 + number.indicator
     codes = np.empty((batch.num_rows, len(inputs.categories)), dtype=np.int32)
     for j, category in enumerate(inputs.categories):
-        codes[:, j] = levels_of(category, batch.column(category.name).chunk(0))
+        codes[:, j] = levels_of(category, cells.of(batch, category.name))
     return numbers, codes

@@ -48,7 +48,9 @@ class Part:
         """Raises ArtifactTampered when the file is gone or is another now."""
         now = self.path.stat() if self.path.exists() else None
         if now is None or now.st_size != self.size or self.changed not in (0, now.st_mtime_ns):
-            raise ArtifactTampered(f"{self.name} changed or went away after it was validated", fix="run again")
+            raise ArtifactTampered(
+                f"{self.name} changed or went away after it was validated", fix="run again"
+            )
 
 
 def is_beyond(source: Source, project: Path, columns: Columns) -> bool:
@@ -100,9 +102,13 @@ def look(source: TableSource, project: Path, columns: Columns) -> tuple[tuple[Pa
             stored = parquet.opened(file, name)
             state = path.stat()
             rows = stored.metadata.num_rows
-            parts.append(Part(name=name, path=path.resolve(), rows=rows, size=state.st_size, changed=state.st_mtime_ns))
+            parts.append(
+                Part(name=name, path=path.resolve(), rows=rows, size=state.st_size, changed=state.st_mtime_ns)
+            )
             schemas.append((name, stored.schema_arrow))
-            gaps |= {name for name in _names(stored.schema_arrow) if name not in gaps and _has_gaps(stored, name)}
+            gaps |= {
+                name for name in _names(stored.schema_arrow) if name not in gaps and _has_gaps(stored, name)
+            }
     parquet.check_same(schemas)
     schema = schemas[0][1]
     kinds = {name: _kind(schema.field(name).type, gaps=name in gaps) for name in _names(schema)}

@@ -66,15 +66,14 @@ class Stream:
         names = list(self.kinds if columns is None else columns)
         kinds = {**self.kinds, **({ID: "integer"} if self.numbered else {})}
         for part in self.parts:
-            for batch in rowgroups.batches(part, kinds, [*names, *([ID] if self.numbered else [])]):
-                ids = _ids(batch, start, numbered=self.numbered)
+            for found in rowgroups.batches(part, kinds, [*names, *([ID] if self.numbered else [])]):
+                ids, rows = _ids(found, start, numbered=self.numbered), found.select(names)
                 gone = out.mask(start, len(ids))
                 start += len(ids)
-                batch = batch.select(names)
                 if gone.any():
-                    ids, batch = ids[~gone], batch.filter(pa.array(~gone))
+                    ids, rows = ids[~gone], rows.filter(pa.array(~gone))
                 if len(ids):
-                    yield ids, batch
+                    yield ids, rows
 
     def save(self, folder: Path, out: Bits) -> None:
         """Writes `stream.json` and the rows to pass over into an existing folder."""

@@ -1,4 +1,4 @@
-"""Validation of a table beyond memory: one pass, after which every count is known; nothing of it is copied."""
+"""Validation of a table beyond memory: one pass, after which every count is known; nothing is copied."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pyarrow as pa
 from tasks.checks import prechecks, suite
 from tasks.checks.inspection import Inspection
 from tasks.checks.suite import Outcome, Suite
-from tasks.config import Columns, Source, Task, TableSource, Validate
+from tasks.config import Columns, Source, TableSource, Task, Validate
 from tasks.dataset import Dataset
 from tasks.records import FileRecord, Finding
 from tasks.sources import table
 from tasks.store import digest, sha256_file
-from tasks.streaming import hashing, judging, rowgroups
+from tasks.streaming import cells, hashing, judging, rowgroups
 from tasks.streaming.bits import Bits
 from tasks.streaming.counting import Counts
 from tasks.streaming.judging import Judged
@@ -61,7 +61,7 @@ class Told:
 
     @property
     def state(self) -> list[object]:
-        """What later steps go by, which read the files again: which ones they are, and the memory they have."""
+        """What later steps go by, which read the files again: which ones they are, and the memory for it."""
         return [self.memory_mb, *((str(part.path), part.size, part.changed) for part in self.parts)]
 
 
@@ -193,14 +193,14 @@ class _Pass:
     def see(self, ids: np.ndarray, batch: pa.Table) -> None:
         sound = np.ones(len(ids), dtype=bool)
         if self.target is not None:
-            gone = prechecks_missing(batch, self.target)
+            gone = cells.blank(cells.of(batch, self.target))
             sound &= self._set_aside(f"{self.target}: target missing", ids, gone)
         for name in (*self.features, *([self.target] if self.target else [])):
-            column = batch.column(name).chunk(0)
+            column = cells.of(batch, name)
             if name in self.gaps:
-                self.gaps[name] += int(judging.missing(column).sum())
+                self.gaps[name] += int(cells.missing(column).sum())
             if pa.types.is_floating(column.type):
-                sound &= self._set_aside(f"{name}: not finite", ids, np.isinf(judging.numbers(column)))
+                sound &= self._set_aside(f"{name}: not finite", ids, np.isinf(cells.numbers(column)))
         for one in self.judged.values():
             one.see(batch, ids, sound)
         self.answers.see(batch, ids, sound)
@@ -255,22 +255,14 @@ class _Pass:
         """What is wrong with columns as wholes."""
         rows = self.stream.source
         found = [prechecks.gaps_in(name, count, rows, null_share) for name, count in self.gaps.items()]
-        return [*(one for one in found if one), *(self.answers.findings(rows, self.sample) if self.target else [])]
-
-
-def prechecks_missing(batch: pa.Table, name: str) -> np.ndarray:
-    """(n,) whether a cell holds nothing, or white space alone."""
-    column = batch.column(name).chunk(0)
-    gone = judging.missing(column)
-    if not pa.types.is_dictionary(column.type):
-        return gone
-    texts = column.dictionary.to_pylist()
-    blank = np.array([*(not text.strip() for text in texts), False], dtype=bool)
-    return gone | blank[column.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+        return [
+            *(one for one in found if one),
+            *(self.answers.findings(rows, self.sample) if self.target else []),
+        ]
 
 
 def _structure(sample: pd.DataFrame, target: str, columns: Columns) -> list[Finding]:
-    """Columns that the configuration names and the table lacks; the names themselves the reader has checked."""
+    """Columns that the configuration names and the table lacks; the reader has checked the names."""
     found = prechecks.check(sample.iloc[:1], target=target, columns=columns, null_share=1.0)
     return [finding for finding in found.findings if finding.rule == "column missing"]
 

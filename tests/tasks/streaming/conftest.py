@@ -33,7 +33,9 @@ def made(count: int = 5000, seed: int = 0) -> pd.DataFrame:
         }
     )
     rows["day"] = rows["day"].astype("datetime64[us]")
-    rows["price"] = np.exp(rows["x"] + 0.01 * rows["whole"] + (rows["kind"] == "a") + 0.1 * rng.normal(size=count))
+    rows["price"] = np.exp(
+        rows["x"] + 0.01 * rows["whole"] + (rows["kind"] == "a") + 0.1 * rng.normal(size=count)
+    )
     rows.loc[::7, "x"] = np.nan
     rows.loc[rng.choice(count, 20, replace=False), "kind"] = None
     return rows
@@ -48,9 +50,11 @@ class Bench:
     """A project around one Parquet file."""
 
     folder: Path
-    suite: list[dict[str, Any]] = field(default_factory=lambda: [expect("table_row_count_to_be_between", min_value=1)])
-    columns: Columns = Columns()
-    rules: Validate = Validate(quarantine=0.1)
+    suite: list[dict[str, Any]] = field(
+        default_factory=lambda: [expect("table_row_count_to_be_between", min_value=1)]
+    )
+    columns: Columns = field(default_factory=Columns)
+    rules: Validate = field(default_factory=lambda: Validate(quarantine=0.1))
     task: Any = "regression"
 
     def store(self, rows: pd.DataFrame, group: int = 700) -> pd.DataFrame:
@@ -73,14 +77,19 @@ class Bench:
         raw = self.validate(stream, target)
         return clean.fn(raw, operations, target, self.rules.quarantine, self.work(stream))
 
-    def split(self, stream: Any = "always", *operations: Any, seed: int = 0, target: str = "price", **rules: Any) -> SplitRecord:
+    def split(
+        self, stream: Any = "always", *operations: Any, seed: int = 0, target: str = "price", **rules: Any
+    ) -> SplitRecord:
         rows = self.clean(stream, *operations, target=target)
         return split.fn(rows, Split(leaks="warn", **rules), target, self.task, seed, self.work(stream))
 
-    def fit(self, stream: Any = "always", *operations: Any, target: str = "price", **changes: Any) -> FitRecord:
+    def fit(
+        self, stream: Any = "always", *operations: Any, target: str = "price", **changes: Any
+    ) -> FitRecord:
         settings = {
             "kind": self.task, "target": target, "columns": self.columns, "exclude": (), "clean": operations,
-            "encode": Encode(numeric="quantile", target="log"), "network": Mlp(hidden=(16,), dropout=0.0, bins=4),
+            "encode": Encode(numeric="quantile", target="log"),
+            "network": Mlp(hidden=(16,), dropout=0.0, bins=4),
             "settings": Fit(epochs=2, batch_size=64), "metric": "rmsle", "seed": 0, "work": self.work(stream),
         }  # fmt: skip
         raw, rows = self.validate(stream, target), self.clean(stream, *operations, target=target)
