@@ -226,8 +226,9 @@ def refit(
 ) -> Trained:  # fmt: skip
     """Trains anew on train and validation rows for as many epochs as were best on the latter.
 
-    What was fitted besides the weights stays as the train rows made it. The history stays too: it is
-    the one whose validation losses mean something.
+    The schedule is laid over these epochs, so it ends in small steps although the best epoch was in the
+    midst of the first one's. What was fitted besides the weights stays as the train rows made it. The
+    history stays too: it is the one whose validation losses mean something.
     """
     place = checkpoint.with_name(f"{checkpoint.name}-refit")
     with training.unwatched():
