@@ -74,6 +74,10 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
             "split": {"strategy": judged.split, "near": near},
             "network": {"kind": "wide"},
             "fit": _fit(judged),
+            "presets": {
+                "quick": {"fit": {"epochs": 2, "refit": False}},
+                "best": {"network": {"kind": "wide_deep"}},
+            },
             **outcome.bar(judged, rungs),
         },
         guesses=(kind, *seen.guesses, said, *repairs.guesses(trims), *judged.guesses, *alike, *_beside(seen)),
