@@ -75,6 +75,10 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
             "split": _split(judged, official) | {"near": near},
             "network": {"kind": "wide"},
             "fit": _fit(judged),
+            "presets": {
+                "quick": {"fit": {"epochs": 2, "refit": False}},
+                "best": {"network": {"kind": "wide_deep"}},
+            },
             **outcome.bar(judged, rungs),
         },
         guesses=(

@@ -40,6 +40,7 @@ def lines(tmp_path):
 def test_a_table_with_little_but_a_text(drafted) -> None:
     draft = drafted(sentences(), target="mood")
     assert (draft.tree["columns"], draft.tree["network"]) == ({"text": "said"}, {"kind": "wide"})
+    assert draft.tree["presets"]["best"] == {"network": {"kind": "wide_deep"}}
     assert draft.tree["gate"][0] == {"better_than": "logistic"}
     (asked,) = [g for g in draft.open if g.column == "film"]
     assert asked.override == "split={strategy: group, column: film}"
