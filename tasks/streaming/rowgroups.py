@@ -62,6 +62,8 @@ def is_beyond(source: Source, project: Path, columns: Columns) -> bool:
     """
     if not isinstance(source, TableSource) or source.stream == "never":
         return False
+    if source.stream == "auto" and not (project / source.path).exists():
+        return False  # whoever reads it as a whole says so
     places = [path for _, _, path in table.places(source, project)]
     if columns.text is not None or any(path.suffix.lower() not in table.PARQUET for path in places):
         if source.stream == "always":
