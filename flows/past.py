@@ -96,7 +96,7 @@ def before(uri: str, run_id: str, step: str) -> dict[str, Any]:
         stored = read(uri, run_id, f"{name}/record.json")
         known = store.recall(Path(stored["folder"]), kind) if stored else None
         if known is None:
-            why = f"gone, since {store.KEPT} are kept" if stored else "not there: it did not come so far"
+            why = "gone, since old ones make room" if stored else "not there: it did not come so far"
             raise ConfigError(f"run {run_id[:8]}: the output of {name} is {why}", fix="name another run")
         found[name] = known
     return found
