@@ -18,6 +18,10 @@ SEEN, FRESH, INPUTS = "modelyard.seen_champion", "modelyard.fresh", "modelyard.i
 """Tags of a training by which a later decision knows what it was made of and held against."""
 
 OUTCOME = "modelyard.outcome"
+ASKED = "modelyard.asked"
+"""Tag of every run: what it was asked for besides its project, as JSON: action, source, settings."""
+RESUMES, RESUMED_BY = "modelyard.resumes", "modelyard.resumed_by"
+"""Tags of a run that went on with another, and of that other one: their ids."""
 
 STEPS: dict[str, type[Any]] = {
     "validate": ValidateRecord,

@@ -8,7 +8,7 @@ configuration, the seed, the source that the step reaches and the versions of th
 """
 
 from tasks.store.files import digest, replacing, sha256_file, write_json, write_text
-from tasks.store.keys import LIBRARIES, Change, code_digest, key, library_versions, versions
+from tasks.store.keys import LIBRARIES, Change, changes, code_digest, key, library_versions, versions
 from tasks.store.outputs import (
     Missed,
     discard,
@@ -26,6 +26,7 @@ __all__ = [
     "LIBRARIES",
     "Change",
     "Missed",
+    "changes",
     "code_digest",
     "digest",
     "discard",

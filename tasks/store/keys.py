@@ -49,9 +49,13 @@ class Change:
     now: Any
 
     def __str__(self) -> str:
-        """`fit.epochs 5 → 6`, or the name alone where a value is long or a digest."""
+        """`fit.epochs 5 → 6`; the name alone where a value is long or a digest, and whether that is new."""
         shown = [_short(value) for value in (self.before, self.now)]
-        return f"{self.part} {shown[0]} → {shown[1]}" if all(shown) else self.part
+        if all(shown):
+            return f"{self.part} {shown[0]} → {shown[1]}"
+        if self.before is None:
+            return f"{self.part} is new"
+        return f"{self.part} is gone" if self.now is None else self.part
 
 
 def _short(value: Any) -> str:
@@ -78,7 +82,9 @@ def key(inputs: Mapping[str, Any], *roots: str) -> str:
 
 
 def changes(before: Any, now: Any, prefix: str = "") -> Iterable[Change]:
-    """Where two such dictionaries differ, by dotted name."""
+    """Where two such dictionaries differ, by dotted name; of a list the name is the position."""
+    if isinstance(before, list) and isinstance(now, list):
+        before, now = ({str(place): item for place, item in enumerate(each)} for each in (before, now))
     if isinstance(before, dict) and isinstance(now, dict):
         for name in sorted(before.keys() | now.keys()):
             part = f"{prefix}.{name}" if prefix else name

@@ -191,6 +191,7 @@ def _missed(folder: Path, home: Path, made_of: Mapping[str, Any], *, forced: boo
     """Why a step has to run: it was asked for, its output is damaged, or what is new against the latest."""
     last, found = latest(folder), tuple[Change, ...]()
     if forced:
+        last = home if home.exists() else last
         why = "it was asked for"
     elif home.exists():
         why = f"its output was damaged: {_damage(home)}"
