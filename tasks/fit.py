@@ -316,11 +316,11 @@ def fit(
     """
     device, own_parts = devices.resolve_device(settings.device), _own_parts(network, metric, clean)
     inputs = {
-        "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind,
-        "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,
+        "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind, "seed": seed,
+        "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude, "device": device,
         "clean": [op.model_dump(mode="json") for op in clean], "encode": encode.model_dump(mode="json"),
         "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
-        "metric": metric, "seed": seed, "device": device, "own": digests(own_parts),
+        "metric": metric, "own": digests(own_parts), "memory_mb": stream.memory_mb(cleaned.folder),
         "base": pretrained.identity(network.model) if isinstance(network, Pretrained) else None,
     }  # fmt: skip
     also = ours(own_parts)
@@ -365,12 +365,10 @@ def fit(
             balanced=settings.class_weights == "balanced",
             base=pretrained.about(encoder.inputs, module),
             warnings=(
-                *cut_warning(train, encoder),
-                *gap_warning(trained.history, trained.best_epoch),
-                *live.send(),
+                *cut_warning(train, encoder), *gap_warning(trained.history, trained.best_epoch), *live.send(),
                 *stream.told(cleaned.folder, "quantiles were taken of and the best epoch picked on"),
             ),
-        )
+        )  # fmt: skip
 
     record = store.remember(work, "fit", inputs, FitRecord, build, also)
     if record.step.status == "ran":

@@ -24,6 +24,7 @@ from tasks.sources import files, idx, images, own, package, table, texts
 from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
 from tasks.sources.texts.describing import described
+from tasks.store import digest
 
 __all__ = ["Loaded", "fingerprint", "read"]
 
@@ -46,6 +47,8 @@ def fingerprint(source: Source, project: Path) -> str:
         return images.fingerprint(source, project)
     if isinstance(source, OwnSource):
         return own.fingerprint(source, project)
+    if isinstance(source, TableSource) and (found := table.digests(source, project)) is not None:
+        return digest(found)
     return files.fingerprint(_contents(source, project))
 
 

@@ -86,6 +86,14 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def sha256_at(path: Path, name: str) -> str:
+    """Hex sha256 of a file's bytes as they lie there. Raises what `chunks` does."""
+    hashed = hashlib.sha256()
+    for chunk in chunks(path, name, _CHUNK, unpack=False):
+        hashed.update(chunk)
+    return hashed.hexdigest()
+
+
 def shown(path: str | Path) -> str:
     """A path as messages show it: control characters escaped."""
     text = path.as_posix() if isinstance(path, Path) else path

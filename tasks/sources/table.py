@@ -30,6 +30,18 @@ def contents(source: TableSource, project: Path) -> Iterator[Content]:
         yield Content(role, name, files.read(path, name, unpack=packed))
 
 
+def digests(source: TableSource, project: Path) -> list[tuple[str, str]] | None:
+    """Role and sha256 of each file of a table that is all Parquet, however large; None for another.
+
+    Raises:
+        ConfigError, DataFormatError, DataRejected, UnsafeInput: As for `places`.
+    """
+    found = list(places(source, project))
+    if any(path.suffix.lower() not in PARQUET for _, _, path in found):
+        return None
+    return [(role, files.sha256_at(path, name)) for role, name, path in found]
+
+
 def places(source: TableSource, project: Path) -> Iterator[tuple[str, str, Path]]:
     """Role, name and path of each file of a table, in row order: the order of their names.
 

@@ -100,6 +100,14 @@ def load(folder: Path) -> Stream:
     return replace(read, parts=parts, folder=folder)
 
 
+def memory_mb(folder: Path) -> int | None:
+    """Memory that a step may take for what lies in a folder, on which the order of training depends.
+
+    None where that is in memory as a whole.
+    """
+    return load(folder).memory_mb if streamed(folder) else None
+
+
 def told(folder: Path, what: str) -> tuple[str, ...]:
     """The same about what lies in a step's folder; none where that is in memory as a whole."""
     return load(folder).told(what) if streamed(folder) else ()

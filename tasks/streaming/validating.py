@@ -18,7 +18,7 @@ from tasks.config import Columns, Source, TableSource, Task, Validate
 from tasks.dataset import Dataset
 from tasks.records import FileRecord, Finding
 from tasks.sources import table
-from tasks.store import digest, sha256_file
+from tasks.store import digest
 from tasks.streaming import cells, hashing, judging, rowgroups
 from tasks.streaming.bits import Bits
 from tasks.streaming.counting import Counts
@@ -115,8 +115,8 @@ def look(source: Source, project: Path, columns: Columns) -> Told | None:
     if not isinstance(source, TableSource) or not rowgroups.is_beyond(source, project, columns):
         return None
     parts, kinds = rowgroups.look(source, project, columns)
-    digests = tuple((role, sha256_file(path)) for role, _, path in table.places(source, project))
-    return Told(parts, kinds, digests, source.memory_mb)
+    digests = table.digests(source, project) or []
+    return Told(parts, kinds, tuple(digests), source.memory_mb)
 
 
 def inspect(

@@ -56,13 +56,15 @@ class Bench:
     columns: Columns = field(default_factory=Columns)
     rules: Validate = field(default_factory=lambda: Validate(quarantine=0.1))
     task: Any = "regression"
+    memory_mb: int = 4096
 
     def store(self, rows: pd.DataFrame, group: int = 700) -> pd.DataFrame:
         rows.to_parquet(self.folder / "table.parquet", row_group_size=group, index=False)
         return rows
 
     def source(self, stream: Any = "always", **more: Any) -> TableSource:
-        return TableSource(kind="table", path="table.parquet", stream=stream, **more)
+        limit = {"memory_mb": self.memory_mb, **more}
+        return TableSource(kind="table", path="table.parquet", stream=stream, **limit)
 
     def work(self, stream: str) -> Path:
         return self.folder / f"work-{stream}"

@@ -12,7 +12,6 @@ from tasks.dataset import Dataset
 from tasks.errors import ConfigError
 from tasks.fit import encode_examples, fit_encoder
 from tasks.learning import hooks, scoring
-from tasks.learning.encode import Encoder
 from tasks.learning.training import Examples
 from tasks.splitting import parts
 from tasks.streaming import dealing, feeding, learning, rowgroups, stream
@@ -172,4 +171,11 @@ def test_a_network_is_shown_the_sample_before_the_first_epoch(shards):
     assert pieces.shown is whole
     assert isinstance(whole, Examples) and whole.shown is whole
     assert hooks.lengths(torch.nn.Linear(1, 1), pieces.shown.inputs) is None
-    assert isinstance(Encoder, type)
+
+
+def test_another_limit_of_memory_trains_anew_since_the_order_is_another(bench, table, sampling):
+    assert bench.fit("always").step.status == "ran"
+    bench.memory_mb = 2048
+    again = bench.fit("always")
+    assert again.step.status == "ran"
+    assert "memory_mb" in again.step.why
