@@ -63,6 +63,7 @@ def document(
                 "train": parts.train,
                 "validation": parts.validation,
                 "test": parts.test,
+                "judged": evaluated.rows,
             },
             "metric": evaluated.metric,
             "higher_is_better": evaluated.higher_is_better,
@@ -91,7 +92,7 @@ def skipped(config: Config, decided: DecideRecord) -> dict[str, Any]:
                 "fingerprint": decided.fingerprint,
                 "rows": {"read": 0, "kept": 0, "dropped": 0, "quarantined": 0},
             },
-            "split": {"hash": None, "train": 0, "validation": 0, "test": 0},
+            "split": {"hash": None, "train": 0, "validation": 0, "test": 0, "judged": 0},
             "metric": short(config.evaluate.metric),
             "higher_is_better": config.higher_is_better,
             "scores": [],
@@ -103,6 +104,12 @@ def skipped(config: Config, decided: DecideRecord) -> dict[str, Any]:
         }
     )
     return made
+
+
+def judged(summary: dict[str, Any]) -> int:
+    """Test rows that the ladder was judged on: all, or the sampled ones of a table beyond memory."""
+    split = summary["split"]
+    return int(split.get("judged", split["test"]))  # summaries of older runs do not tell
 
 
 def _decision(decided: DecideRecord) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def markdown(summary: dict[str, Any], links: dict[str, str]) -> str:
     lines += [f"- {reason}" for reason in summary["reasons"]]
     if summary["model"]:
         lines += [f"- model {describe_model(summary['model'])}"]
-    lines += ["", f"Metric: {summary['metric']} on {summary['split']['test']} test rows", ""]
+    lines += ["", f"Metric: {summary['metric']} on {judged(summary)} test rows", ""]
     lines += ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)] if rows else []
     lines += ["| " + " | ".join(row.values()) + " |" for row in rows]
     lines += ["", *(f"- [{name}]({link})" for name, link in links.items())]

@@ -162,7 +162,7 @@ def show_summary(out: Console, summary: dict[str, Any]) -> None:
     """The ladder, the reasons, the model, the report and what to do next; as far as there is any."""
     out.print()
     if summary["scores"]:
-        title = f"{summary['project']}: {summary['metric']} on {summary['split']['test']:,} test rows"
+        title = f"{summary['project']}: {summary['metric']} on {outcome.judged(summary):,} test rows"
         out.print(table(title, outcome.ladder(summary["scores"], summary["verdicts"])))
     word = summary["outcome"]
     model = f"  {outcome.describe_model(summary['model'])}" if summary["model"] else ""

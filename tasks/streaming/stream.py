@@ -85,7 +85,7 @@ class Stream:
         if self.whole:
             return ()
         size = f"a sample of {self.sample:,} of {self.source:,} rows"
-        return (f"{size} is what {what}: the table is larger than source.memory_mb and read in pieces",)
+        return (f"{size} is what {what}; the table is read in pieces (source.stream)",)
 
 
 def streamed(folder: Path) -> bool:
