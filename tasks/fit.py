@@ -174,6 +174,16 @@ def gap_warning(history: Sequence[Epoch], best: int) -> tuple[str, ...]:
     return ()
 
 
+def budget_warning(settings: Fit, judged: Trained, kept: Trained) -> tuple[str, ...]:
+    """A sentence about validation rows that were not learned from, since the time was up before."""
+    if settings.refit and kept.weights is judged.weights:
+        return (
+            f"fit.minutes ({settings.minutes:g}) left no time to train again on train and validation rows; "
+            "the weights are those of the train rows alone",
+        )
+    return ()
+
+
 class _Live:
     """Sends epochs to MLflow as they end, at most once a second.
 
@@ -227,9 +237,15 @@ def refit(
     """Trains anew on train and validation rows for as many epochs as were best on the latter.
 
     What was fitted besides the weights stays as the train rows made it. The history stays too: it is
-    the one whose validation losses mean something.
+    the one whose validation losses mean something. Where `fit.minutes` ends it early, `chosen` stays: fewer
+    epochs than were best would be another network than the one that was judged.
     """
     place = checkpoint.with_name(f"{checkpoint.name}-refit")
+    if settings.minutes is not None:
+        left = settings.minutes - chosen.seconds / 60
+        if left * 60 * len(chosen.history) < chosen.seconds * chosen.best_epoch:
+            return chosen
+        settings = settings.model_copy(update={"minutes": left})
     with training.unwatched():
         again = training.train(
             network,
@@ -242,7 +258,8 @@ def refit(
             **how,
         )
     shutil.rmtree(place, ignore_errors=True)
-    return replace(chosen, weights=again.weights, seconds=chosen.seconds + again.seconds)
+    weights = chosen.weights if again.stopped == "minutes" else again.weights
+    return replace(chosen, weights=weights, seconds=chosen.seconds + again.seconds)
 
 
 @contextmanager
@@ -336,9 +353,10 @@ def fit(
         what = make_task(encoder, validation.rows[target], settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live):
-            trained = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
+            judged = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
+            trained = judged
             if settings.refit:
-                trained = refit(trained, make(), known, held_out, what, settings, checkpoint, how)
+                trained = refit(judged, make(), known, held_out, what, settings, checkpoint, how)
         before = Dataset.load(raw.folder)
         unused = unused_columns(before, target=target, columns=columns, exclude=exclude)
         bundle = describe(before, network, clean, kind=kind, target=target, unused=unused)
@@ -360,6 +378,7 @@ def fit(
             warnings=(
                 *cut_warning(train, encoder),
                 *gap_warning(trained.history, trained.best_epoch),
+                *budget_warning(settings, judged, trained),
                 *live.send(),
             ),
         )
