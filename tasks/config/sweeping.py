@@ -87,7 +87,9 @@ def problems(space: Mapping[str, Values], sections: Mapping[str, BaseModel]) -> 
         tried = values.choices if values.choices is not None else (values.low, values.high)
         wrong = [f"{place}: {problem}" for value in tried if (problem := refusal(key, value, sections))]
         if not wrong and values.choices is None and not isinstance(values.low, int):
-            wrong = [f"{place}: {problem}" for problem in [refusal(key, values.in_between, sections)] if problem]
+            wrong = [
+                f"{place}: {problem}" for problem in [refusal(key, values.in_between, sections)] if problem
+            ]
         found += wrong
     return found
 
