@@ -35,10 +35,11 @@ def rewritten(text: str, changes: Mapping[str, Any], place: str) -> str:
     wanted = deepcopy(parse(text, place))
     for key, value in changes.items():
         _assign(wanted, key.split("."), value)
-        text = _with(text, key.split("."), value)
     try:
+        for key, value in changes.items():
+            text = _with(text, key.split("."), value)
         right = parse(text, place) == wanted
-    except ConfigError:
+    except (ConfigError, yaml.YAMLError):
         right = False
     if not right:
         settings = ", ".join(f"{key}: {_spelled(value)}" for key, value in changes.items())
@@ -82,7 +83,8 @@ def _deepest(text: str, path: Sequence[str]) -> tuple[yaml.Node, int]:
 def _replaced(text: str, node: yaml.Node, spelled: str) -> str:
     start, end = node.start_mark.index, _end(node)
     gap = " " if start == end and not text[:start].endswith(" ") else ""
-    return f"{text[:start]}{gap}{spelled}{text[end:]}"
+    line = "\n" if text[start:end].endswith("\n") else ""  # a block of text ends with its last line
+    return f"{text[:start]}{gap}{spelled}{line}{text[end:]}"
 
 
 def _added(text: str, node: yaml.MappingNode, entry: str) -> str:
