@@ -27,6 +27,7 @@ from tasks.errors import ModelyardError, ResourceLimit, Unavailable
 COMMANDS = {
     "train": ("training:train", "Train, judge and register a project's model."),
     "retrain": ("retraining:retrain", "Train again if there is a reason to; say why not otherwise."),
+    "sweep": ("sweeping:sweep", "Look for better settings, judged on validation rows."),
     "new": ("creating:new", "Make a project from your data: a table, pictures or texts."),
     "projects": ("looking:projects", "List the projects and their champions."),
     "check": ("checking:check", "Check a project's configuration and data; trains nothing."),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -22,6 +22,8 @@ from tasks.config import Project, own
 from tasks.lease import Lease
 from tasks.records import RunRef
 from tasks.registry import tracking, unfinished
+
+B = TypeVar("B", bound=Books)
 
 STOPPED = {
     "CANCELLED": "cancelled; nothing was registered, the last whole checkpoint is kept",
@@ -63,12 +65,41 @@ def training(
     own.require(loaded.config)
     if not retraining:
         device_of(loaded.config)
-    who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
+    action = "retrain" if retraining else "train"
+    with opened(loaded, place, Books, action=action, experiment=project, if_running=if_running) as books:
+        yield books
+
+
+@contextmanager
+def opened(
+    loaded: Project,
+    root: Path,
+    kind: Callable[[Project, Path, RunRef], B],
+    *,
+    action: str,
+    experiment: str,
+    if_running: Policy,
+) -> Iterator[B]:
+    """Opens the books of one run of a project that is loaded.
+
+    Args:
+        loaded: The project.
+        root: The checkout.
+        kind: What the books are made by.
+        action: What the run does, in a word.
+        experiment: Where in MLflow it is entered.
+        if_running: What happens if another run of the project goes on.
+
+    Raises:
+        RegistryConflict: Another run of the project goes on, and the policy is to refuse.
+        Unavailable: The MLflow store can't be reached.
+    """
+    project, who = loaded.config.name, {"action": action, "flow_run_id": str(flow_run.id)}
     with (
-        occupation.run(place, project=project, **who) as held,
-        occupation.project(place, project, if_running, audience.present().waits, **who),
+        occupation.run(root, project=project, **who) as held,
+        occupation.project(root, project, if_running, audience.present().waits, **who),
     ):
-        books = Books(loaded, place, _begin(loaded, place, held))
+        books = kind(loaded, root, _begin(loaded, root, held, experiment))
         with _ending(books, held):
             yield books
 
@@ -96,7 +127,7 @@ def _ending(books: Books, held: Lease) -> Iterator[None]:
         held.note(mlflow_ended=True)
 
 
-def _begin(project: Project, root: Path, held: Lease) -> RunRef:
+def _begin(project: Project, root: Path, held: Lease, experiment: str) -> RunRef:
     page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
     tags = {
         "mlflow.note.content": f"[Prefect flow run]({page})",
@@ -107,7 +138,7 @@ def _begin(project: Project, root: Path, held: Lease) -> RunRef:
         unfinished.HOST: str(held.facts["host"]),
         **provenance.git_state(root),
     }
-    run = tracking.start_run(tracking.connect(root), project.config.name, root, tags=tags)
+    run = tracking.start_run(tracking.connect(root), experiment, root, tags=tags)
     held.note(mlflow_run_id=run.run_id)
     tracking.log_params(run, project.config.model_dump(mode="json", by_alias=True))
     with tempfile.TemporaryDirectory() as place:

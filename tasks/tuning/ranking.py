@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from tasks.tuning.study import Trial
+from tasks.tuning.study import State, Trial
 from tasks.wording import number, share
 
-ORDER = ("complete", "pruned", "failed")
+ORDER: tuple[State, ...] = ("complete", "pruned", "failed")
 
 
 def ranked(trials: Iterable[Trial], *, higher_is_better: bool) -> list[Trial]:

@@ -72,6 +72,7 @@ def _with(text: str, path: Sequence[str], value: Any) -> str:
 def _deepest(text: str, path: Sequence[str]) -> tuple[yaml.Node, int]:
     """The node of the path, or the last one on the way there, and how many parts led to it."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
+    assert node is not None  # it was parsed to a mapping before
     for depth, part in enumerate(path):
         held = {key.value: value for key, value in node.value} if isinstance(node, yaml.MappingNode) else {}
         if part not in held:

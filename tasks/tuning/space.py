@@ -1,4 +1,4 @@
-"""What is searched where a project does not say it: ranges around its present settings, by kind of network."""
+"""What is searched where a project does not say it: values around its present ones, by kind of network."""
 
 from __future__ import annotations
 

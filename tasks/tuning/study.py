@@ -156,9 +156,12 @@ class Study:
         for key in keys:
             self._asked._suggest(key, self._distributions[key])
         settings = self._settings(number, self._asked.params)
+        return Proposal(number=number, settings=settings, changes=self.changes(settings))
+
+    def changes(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of a trial's settings that differ from the present configuration."""
         now = self._settings(0, {})
-        changes = {key: value for key, value in settings.items() if value != now[key]}
-        return Proposal(number=number, settings=settings, changes=changes)
+        return {key: value for key, value in settings.items() if value != now[key]}
 
     def prunes(self, epoch: Epoch, total: int) -> bool:
         """Whether the trial at work is to end after this epoch of `total`; its metric is noted."""

@@ -178,7 +178,6 @@ def test_a_refit_learns_from_validation_rows_too_and_still_not_from_test_rows(
     assert not list((tmp_path / "refit" / "work" / "checkpoints").iterdir())
 
 
-
 @pytest.mark.parametrize("at_once", [True, False])
 def test_a_refit_that_the_budget_cuts_leaves_the_judged_weights(
     tmp_path: Path, houses: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, at_once: bool
@@ -189,7 +188,7 @@ def test_a_refit_that_the_budget_cuts_leaves_the_judged_weights(
     real, began = training.train, []
 
     def late(*args: Any, **how: Any) -> training.Trained:
-        began.append(how["stop_at"] if "stop_at" in how else None)
+        began.append(how.get("stop_at"))
         done = real(*args, **how)
         if began[-1] is None:
             return dataclasses.replace(done, seconds=3600.0 if at_once else 0.0)

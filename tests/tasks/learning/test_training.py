@@ -128,7 +128,10 @@ def test_a_later_epoch_that_is_cut_wins_only_if_it_is_better(
 
 
 def test_a_budget_that_suffices_changes_no_bit(tmp_path: Path) -> None:
-    free, bound = trained(tmp_path / "a"), trained(tmp_path / "b", SETTINGS.model_copy(update={"minutes": 60}))
+    free, bound = (
+        trained(tmp_path / "a"),
+        trained(tmp_path / "b", SETTINGS.model_copy(update={"minutes": 60})),
+    )
     assert bound.stopped == "epochs"
     assert all(torch.equal(free.weights[name], bound.weights[name]) for name in free.weights)
 
