@@ -149,6 +149,7 @@ class Sweep(Books):
             "sentences": self._sentences(found),
             **self._edit(best),
             "accepted": False,
+            "experiment_id": self.run.experiment_id,
             "run_id": self.run.run_id,
             "best_run_id": None if best is None else best.run_id,
             "flow_run_id": str(flow_run.id or ""),
