@@ -47,7 +47,7 @@ COMMANDS = {
     "schedule": ("scheduling:schedule", "Retrain a project by a cron schedule."),
     "unschedule": ("scheduling:unschedule", "Take a schedule away."),
     "schedules": ("scheduling:schedules", "List the schedules and their next runs."),
-    "download": ("fetching:download", "Fetch a public data set that is too large to ship (mnist)."),
+    "download": ("creating:download", "Fetch a public data set that is too large to ship (mnist)."),
     "ui": ("tending:ui", "Open the pages of MLflow and Prefect on what was trained here."),
     "doctor": ("tending:doctor", "Check the installation, the stores and the champions."),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -231,15 +231,17 @@ def new_network(network: Network, encoder: Encoder, seed: int) -> nn.Module:
 
 
 def refit(
-    chosen: Trained, network: nn.Module, known: Examples, held_out: Examples, what: training.Task,
+    chosen: Trained, make: Callable[[], nn.Module], known: Examples, held_out: Examples, what: training.Task,
     settings: Fit, checkpoint: Path, how: dict[str, Any],
 ) -> Trained:  # fmt: skip
-    """Trains anew on train and validation rows for as many epochs as were best on the latter.
+    """Where it is asked for, trains anew on train and validation rows for as many epochs as were best on the latter.
 
     What was fitted besides the weights stays as the train rows made it. The history stays too: it is
     the one whose validation losses mean something. Where `fit.minutes` ends it early, `chosen` stays: fewer
     epochs than were best would be another network than the one that was judged.
     """
+    if not settings.refit:
+        return chosen
     place = checkpoint.with_name(f"{checkpoint.name}-refit")
     if settings.minutes is not None:
         left = settings.minutes - chosen.seconds / 60
@@ -248,7 +250,7 @@ def refit(
         settings = settings.model_copy(update={"minutes": left})
     with training.unwatched():
         again = training.train(
-            network,
+            make(),
             known + held_out,
             held_out,
             what,
@@ -354,9 +356,7 @@ def fit(
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live):
             judged = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
-            trained = judged
-            if settings.refit:
-                trained = refit(judged, make(), known, held_out, what, settings, checkpoint, how)
+            trained = refit(judged, make, known, held_out, what, settings, checkpoint, how)
         before = Dataset.load(raw.folder)
         unused = unused_columns(before, target=target, columns=columns, exclude=exclude)
         bundle = describe(before, network, clean, kind=kind, target=target, unused=unused)

@@ -67,7 +67,7 @@ def sentences(
     """
     present = next((trial for trial in trials if trial.number == 0), None)
     if present is None:
-        return ["the present configuration did not come to its end in the time: nothing can be compared"]
+        return ["the time was too short for the present configuration; the same command goes on"]
     if trials[0].state != "complete":
         return [f"no trial came to its end; trial {trials[0].number}: {trials[0].reason}"]
     best, judge = trials[0], f"`modelyard train {project}` judges on test rows, which no trial has seen"

@@ -1,17 +1,24 @@
-"""A small sweep on a managed server: trials, children, the diff that is accepted; going on; rows kept apart."""
+"""A small sweep on a managed server: trials, children, a diff that is accepted; going on; rows kept apart."""
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from flows import past
+from flows.books import winner
+from flows.commands import sweeping
+from flows.commands.options import Common
+from tasks.errors import ConfigError
 from tasks.registry import backend, tracking
 
 SPACE = "sweep: {space: {fit.learning_rate: {low: 0.001, high: 0.1, log: true}, network.dropout: [0.0, 0.2]}}"
@@ -92,7 +99,9 @@ def test_children_are_legible_and_the_parent_leads_to_the_best(yard, swept) -> N
     assert {"path": "trials.json", "type": "table"} in json.loads(parent.data.tags["mlflow.loggedArtifacts"])
     table = json.loads(past.text(client.tracking_uri, document["run_id"], "trials.json"))
     found = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
-    assert found == document["trials"]
+    assert [(row["trial"], row["run_id"]) for row in found] == [
+        (row["trial"], row["run_id"]) for row in document["trials"]
+    ]
 
 
 def test_a_sweep_is_no_training(yard, swept) -> None:
@@ -104,6 +113,7 @@ def test_a_sweep_is_no_training(yard, swept) -> None:
 
 def test_the_same_sweep_goes_on_and_is_accepted(yard, swept) -> None:
     path, before, document = swept
+    mode = path.stat().st_mode & 0o777
     answer = yard("sweep", "swept", "--trials", "2", "--accept", "--json")
     again = answer.document
     assert again["sweep"] == document["sweep"]
@@ -117,6 +127,9 @@ def test_the_same_sweep_goes_on_and_is_accepted(yard, swept) -> None:
         "dropout: 0.0}", f"dropout: {document['trials'][0]['network.dropout']}}}"
     )
     assert again["accepted"] is True
+    assert path.stat().st_mode & 0o777 == mode
+    with pytest.raises(ConfigError, match="changed while the sweep went on"):
+        winner.accept(yard.root, again)
     assert "+fit: {epochs: 4" in again["diff"]
     client = backend.client(tracking.connect(yard.root))
     assert client.get_run(again["run_id"]).data.tags["modelyard.accepted"] == "true"
@@ -143,7 +156,9 @@ def test_test_rows_are_never_looked_at(yard, make, ring_rows: pd.DataFrame) -> N
 
 
 def test_a_failing_trial_is_counted_with_its_reason(yard, make) -> None:
-    make("failing", space="sweep: {space: {fit.learning_rate: [0.01, 0.02], fit.weight_decay: [0.0, 1.0e+6]}}")
+    make(
+        "failing", space="sweep: {space: {fit.learning_rate: [0.01, 0.02], fit.weight_decay: [0.0, 1.0e+6]}}"
+    )
     document = yard("sweep", "failing", "--trials", "4", "--json").document
     assert document["counts"]["complete"] > 1, "nothing was tried after it"
     failed = next(row for row in document["trials"] if row["state"] == "failed")
@@ -181,6 +196,19 @@ def test_what_was_killed_goes_on(yard, make, monkeypatch: pytest.MonkeyPatch) ->
     assert statuses == ["FINISHED"] * 3
 
 
+def test_only_a_person_at_a_terminal_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, pipe = Console(force_terminal=True, file=io.StringIO()), Console(file=io.StringIO())
+    for words, asked in (("y\n", True), ("n\n", False), ("\n", False)):
+        stdin = io.StringIO(words)
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert not sweeping._asks(Common(), screen, "demo")  # nobody types
+        monkeypatch.setattr(stdin, "isatty", lambda: True)
+        assert not sweeping._asks(Common(json=True), screen, "demo")
+        assert not sweeping._asks(Common(), pipe, "demo")
+        assert stdin.tell() == 0
+        assert sweeping._asks(Common(), screen, "demo") is asked
+
+
 def test_refusals(yard, make) -> None:
     path = make("strict", space="sweep: {space: {fit.learning_rat: [1, 2]}}")
     assert yard("sweep", "swept").code == 2
@@ -200,4 +228,5 @@ def test_a_study_about_something_else_is_not_gone_on_with(yard, make) -> None:
     assert answer.code == 2
     assert "sweep 'mine': what its trials were made of has changed: fit" in answer.err
     shutil.rmtree(path.parent / "work" / "sweep" / "mine")
-    assert json.loads(yard("sweep", "named", "--minutes", "0.0001", "--name", "mine", "--json").out)["best"] is None
+    document = yard("sweep", "named", "--minutes", "0.0001", "--name", "mine", "--json").document
+    assert (document["best"], document["trials"], document["diff"]) == (None, [], "")
