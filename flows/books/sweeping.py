@@ -136,6 +136,7 @@ class Sweep(Books):
         present = next((trial for trial in found if trial.number == 0), None)
         document: dict[str, Any] = {
             "project": self.config.name,
+            "preset": self.config.preset,
             "sweep": self.name,
             "metric": self.metric,
             "higher_is_better": self.higher_is_better,
@@ -175,7 +176,7 @@ class Sweep(Books):
         """The winner as an edit of project.yaml, and where its diff is kept."""
         path = self.folder / "project.yaml"
         changes = {} if best is None else self.study.changes(best.settings)
-        edit = winner.edit(path, changes, path.relative_to(self.root).as_posix())
+        edit = winner.edit(path, changes, path.relative_to(self.root).as_posix(), self.config.preset)
         return {**edit, "diff_path": str(store.write_text(self.place / "winner.diff", edit["diff"]))}
 
     def _links(self, first: Trial | None) -> dict[str, str]:

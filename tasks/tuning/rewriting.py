@@ -21,23 +21,26 @@ from tasks.errors import ConfigError
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
-def rewritten(text: str, changes: Mapping[str, Any], place: str) -> str:
+def rewritten(text: str, changes: Mapping[str, Any], place: str, preset: str = "") -> str:
     """`text` with each setting, by its dotted key, at its new value.
 
     Args:
         text: A project's YAML.
         changes: Plain values by dotted key.
         place: What messages call the text.
+        preset: The preset under which they are in force: what it says itself is changed there.
 
     Raises:
         ConfigError: It is laid out in a way that can't be edited safely; `text` stays what it was.
     """
-    wanted = deepcopy(parse(text, place))
+    before = parse(text, place)
+    paths = {key: _path(before, key, preset) for key in changes}
+    wanted = deepcopy(before)
     for key, value in changes.items():
-        _assign(wanted, key.split("."), value)
+        _assign(wanted, paths[key], value)
     try:
         for key, value in changes.items():
-            text = _with(text, key.split("."), value)
+            text = _with(text, paths[key], value)
         right = parse(text, place) == wanted
     except (ConfigError, yaml.YAMLError):
         right = False
@@ -55,6 +58,24 @@ def difference(before: str, after: str, name: str) -> str:
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )
+
+
+def _path(tree: Any, key: str, preset: str) -> list[str]:
+    """Where a setting is to be written: in the preset that says it, or has a section of another kind."""
+    path = key.split(".")
+    section = ["presets", preset, path[0]]
+    of_another_kind = _holds(tree, [*section, "kind"]) and (
+        tree["presets"][preset][path[0]]["kind"] != tree[path[0]].get("kind")
+    )
+    return [*section, *path[1:]] if of_another_kind or _holds(tree, [*section, *path[1:]]) else path
+
+
+def _holds(tree: Any, path: Sequence[str]) -> bool:
+    for part in path:
+        if not isinstance(tree, dict) or part not in tree:
+            return False
+        tree = tree[part]
+    return True
 
 
 def _with(text: str, path: Sequence[str], value: Any) -> str:

@@ -67,6 +67,25 @@ def test_a_new_key_comes_last_in_its_section() -> None:
 
 
 @pytest.mark.parametrize(
+    ("preset", "key", "line"),
+    [
+        ("best", "network.members", 5),
+        ("best", "fit.epochs", 3),  # the preset does not say it
+        ("quick", "network.members", 6),  # a section of another kind replaces the project's
+        ("", "network.members", 2),
+    ],
+)
+def test_what_the_preset_in_force_says_is_changed_there(preset: str, key: str, line: int) -> None:
+    text = (
+        "name: x\nnetwork: {kind: mlp, members: 5}\nfit: {epochs: 3}\npresets:\n"
+        "  best: {network: {kind: mlp, members: 9}}\n  quick: {network: {kind: wide}}\n"
+    )
+    made = rewriting.rewritten(text, {key: 7}, "x", preset).splitlines()
+    assert [i for i, (a, b) in enumerate(zip(text.splitlines(), made, strict=True), 1) if a != b] == [line]
+    assert f"{key.partition('.')[2]}: 7" in made[line - 1]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "fit:\n",
