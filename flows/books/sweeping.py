@@ -206,7 +206,7 @@ class Sweep(Books):
             tracking.log_artifact(self.run, store.write_text(place / "winner.diff", document["diff"]))
         entries.log_json(self.run, "sweep.json", document)
         tags = {"modelyard.sweep": self.name, "modelyard.best_run": document["best_run_id"] or ""}
-        tracking.set_tags(self.run, {**tags, "mlflow.note.content": page[:TAG_LIMIT]})
+        tracking.set_tags(self.run, {**tags, "mlflow.note.content": _fitting(page)})
 
     def page(self, document: dict[str, Any], found: Sequence[Trial]) -> str:
         """The sweep as Markdown: what came of it, the best rows of the table, the diff."""
@@ -237,3 +237,8 @@ class Sweep(Books):
         for trial in self.study.trials():
             with suppress(RegistryConflict):  # somebody deleted it
                 tracking.set_tags(self._child(trial.run_id), {"mlflow.parentRunId": self.run.run_id})
+
+
+def _fitting(page: str) -> str:
+    """As many whole lines of a page as a tag may hold."""
+    return page if len(page) <= TAG_LIMIT else page[:TAG_LIMIT].rpartition("\n")[0]
