@@ -55,8 +55,8 @@ def sweep(
     path = Path(source).resolve() if source else None
     loaded = configuration.load(place, project, source=path, settings=tuple(settings or ()))
     own.require(loaded.config)
-    experiment = tracking.sweeps(project)
-    opening = opened(loaded, place, Sweep, action="sweep", experiment=experiment, if_running=if_running)
+    where = tracking.sweeps(project)
+    opening = opened(loaded, place, Sweep, {}, action="sweep", experiment=where, if_running=if_running)
     try:
         with opening as books:
             document = in_order(books, name, trials, minutes)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows import audience, occupation
+from flows import audience, occupation, past
 from flows.books import provenance
 from flows.books.keeping import Books, device_of
 from flows.occupation import Policy
+from flows.reuse import collecting, resuming
 from flows.roots import find_root
 from tasks import config as configuration
 from tasks import store
@@ -41,6 +44,8 @@ def training(
     *,
     retraining: bool = False,
     if_running: Policy = "wait",
+    resumes: str | None = None,
+    allow_changed: bool = False,
 ) -> Iterator[Books]:
     """Opens the books of one run; whatever ends the block is what they say in the end.
 
@@ -51,6 +56,8 @@ def training(
         settings: Assignments `dotted.key=value`.
         retraining: Whether a decision comes first; only after it is the device looked for.
         if_running: What happens if another run of the project goes on.
+        resumes: Id of a run of the project that this one goes on with, by that one's settings.
+        allow_changed: Go on although code, settings or data have changed since.
 
     Raises:
         ConfigError: The configuration is wrong or its device is not there; no run was begun.
@@ -59,14 +66,20 @@ def training(
     """
     place = find_root(root)
     path = Path(source).resolve() if source else None
-    loaded = configuration.load(
-        place, project, source=path, settings=tuple(settings or ()), retraining=retraining
-    )
+    if resumes is not None:
+        loaded = resuming.project(place, resumes, allow_changed=allow_changed)
+    else:
+        loaded = configuration.load(
+            place, project, source=path, settings=tuple(settings or ()), retraining=retraining
+        )
     own.require(loaded.config)
     if not retraining:
         device_of(loaded.config)
     action = "retrain" if retraining else "train"
-    with opened(loaded, place, Books, action=action, experiment=project, if_running=if_running) as books:
+    asked = {"action": action, "source": source, "settings": settings or []}
+    tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}
+    how: dict[str, Any] = {"action": action, "experiment": project, "if_running": if_running}
+    with opened(loaded, place, Books, tags, **how) as books:
         yield books
 
 
@@ -75,6 +88,7 @@ def opened(
     loaded: Project,
     root: Path,
     kind: Callable[[Project, Path, RunRef], B],
+    tags: dict[str, str],
     *,
     action: str,
     experiment: str,
@@ -86,6 +100,7 @@ def opened(
         loaded: The project.
         root: The checkout.
         kind: What the books are made by.
+        tags: What the run says of itself, besides where it comes from.
         action: What the run does, in a word.
         experiment: Where in MLflow it is entered.
         if_running: What happens if another run of the project goes on.
@@ -99,7 +114,8 @@ def opened(
         occupation.run(root, project=project, **who) as held,
         occupation.project(root, project, if_running, audience.present().waits, **who),
     ):
-        books = kind(loaded, root, _begin(loaded, root, held, experiment))
+        collecting.make_room(root, loaded.work)
+        books = kind(loaded, root, _begin(loaded, root, held, experiment, tags))
         with _ending(books, held):
             yield books
 
@@ -127,7 +143,7 @@ def _ending(books: Books, held: Lease) -> Iterator[None]:
         held.note(mlflow_ended=True)
 
 
-def _begin(project: Project, root: Path, held: Lease, experiment: str) -> RunRef:
+def _begin(project: Project, root: Path, held: Lease, experiment: str, asked: dict[str, str]) -> RunRef:
     page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
     tags = {
         "mlflow.note.content": f"[Prefect flow run]({page})",
@@ -136,10 +152,14 @@ def _begin(project: Project, root: Path, held: Lease, experiment: str) -> RunRef
         "prefect.flow_run": page,
         unfinished.LEASE: held.path.name,
         unfinished.HOST: str(held.facts["host"]),
+        past.CODE: provenance.code_digest(project.config),
+        **asked,
         **provenance.git_state(root),
     }
     run = tracking.start_run(tracking.connect(root), experiment, root, tags=tags)
     held.note(mlflow_run_id=run.run_id)
+    if before := asked.get(past.RESUMES):
+        tracking.set_tags(dataclasses.replace(run, run_id=before), {past.RESUMED_BY: run.run_id})
     tracking.log_params(run, project.config.model_dump(mode="json", by_alias=True))
     with tempfile.TemporaryDirectory() as place:
         text = configuration.as_yaml(project.config)

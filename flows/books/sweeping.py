@@ -228,7 +228,7 @@ class Sweep(Books):
             "split": self.records["split"].hash,
             "metric": self.metric,
             **{key: store.digest(settings[key]) for key in used},
-            "code": provenance.code_digest(),
+            "code": provenance.code_digest(self.config),
             "device": device_of(self.config),
         }
 
