@@ -23,7 +23,7 @@ from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.ladder import metrics
-from tasks.learning import devices, pretrained, scoring, training
+from tasks.learning import bagging, devices, pretrained, scoring, training
 from tasks.learning.augment import shift_images
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
@@ -69,6 +69,24 @@ def encode_examples(data: Dataset, encoder: Encoder, target: str) -> Examples:
     inputs = encoder.inputs.encode(source)
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in inputs)
     return Examples(tensors, torch.from_numpy(encoder.target.encode(data.rows[target])))
+
+
+def dealt(
+    train: Dataset, validation: Dataset, encoder: Encoder, target: str, network: nn.Module, settings: Fit,
+    seed: int,
+) -> tuple[Examples, Examples, pd.Series]:  # fmt: skip
+    """Examples to learn from, examples that choose the epoch, and the targets of these in their own terms.
+
+    Raises:
+        ConfigError: `fit.bagging`, and a network with no members that can be given rows of their own.
+    """
+    known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
+    goal = validation.rows[target]
+    if not settings.bagging:
+        return known, held_out, goal
+    known, held_out = bagging.deal(known + held_out, bagging.members(network), len(held_out), seed)
+    order = cast(Tensor, held_out.own).flatten().numpy()
+    return known, held_out, pd.concat([train.rows[target], goal]).iloc[order]
 
 
 def class_weights(labels: Labels, how: str) -> Tensor | None:
@@ -334,8 +352,8 @@ def fit(
         precision = _precision(settings, device, data, network)
         make = partial(new_network, network, encoder, seed)
         module, live = make(), _Live(run)
-        known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
-        what = make_task(encoder, validation.rows[target], settings, metric, kind)
+        known, held_out, goal = dealt(train, validation, encoder, target, module, settings, seed)
+        what = make_task(encoder, goal, settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live):
             trained = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
@@ -358,7 +376,7 @@ def fit(
             stopped=trained.stopped,
             history=trained.history,
             taken_up=trained.taken_up,
-            learned_from=("train", "validation") if settings.refit else ("train",),
+            learned_from=("train", "validation") if settings.refit or settings.bagging else ("train",),
             balanced=settings.class_weights == "balanced",
             base=pretrained.about(encoder.inputs, module),
             warnings=(
