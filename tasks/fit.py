@@ -18,7 +18,7 @@ from prefect import task
 from torch import Tensor, nn
 
 from tasks import store
-from tasks.config import Columns, Encode, Fit, Network, Operation, Pretrained, higher_is_better
+from tasks.config import Columns, Encode, Fit, Mlp, Network, Operation, Pretrained, higher_is_better
 from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
@@ -279,9 +279,13 @@ def _memory(settings: Fit) -> Iterator[None]:
         ) from error
 
 
-def _precision(settings: Fit, device: str, data: Dataset, network: Network) -> str:
+def precision_of(settings: Fit, device: str, data: Dataset, network: Network) -> str:
+    """float32 or bfloat16, by the device and the kind and size of the network."""
     images, encoder = data.pixels is not None, isinstance(network, Pretrained)
-    return devices.resolve_precision(settings.precision, device, convolutional=images, encoder=encoder)
+    wide = isinstance(network, Mlp) and min(network.hidden, default=0) >= devices.WIDE
+    return devices.resolve_precision(
+        settings.precision, device, convolutional=images, encoder=encoder, wide=wide
+    )
 
 
 def _own_parts(network: Network, metric: str, clean: Sequence[Operation]) -> list[str | None]:
@@ -349,7 +353,7 @@ def fit(
         encoder = fit_encoder(
             train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode, network=network
         )
-        precision = _precision(settings, device, data, network)
+        precision = precision_of(settings, device, data, network)
         make = partial(new_network, network, encoder, seed)
         module, live = make(), _Live(run)
         known, held_out, goal = dealt(train, validation, encoder, target, module, settings, seed)
