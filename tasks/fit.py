@@ -18,12 +18,12 @@ from prefect import task
 from torch import Tensor, nn
 
 from tasks import store
-from tasks.config import Columns, Encode, Fit, Network, Operation, Pretrained, higher_is_better
+from tasks.config import Columns, Encode, Fit, Mlp, Network, Operation, Pretrained, higher_is_better
 from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.ladder import metrics
-from tasks.learning import devices, pretrained, scoring, training
+from tasks.learning import bagging, devices, pretrained, scoring, training
 from tasks.learning.augment import shift_images
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
@@ -70,6 +70,24 @@ def encode_examples(data: Dataset, encoder: Encoder, target: str) -> Examples:
     inputs = encoder.inputs.encode(source)
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in inputs)
     return Examples(tensors, torch.from_numpy(encoder.target.encode(data.rows[target])))
+
+
+def dealt(
+    train: Dataset, validation: Dataset, encoder: Encoder, target: str, network: nn.Module, settings: Fit,
+    seed: int,
+) -> tuple[Examples, Examples, pd.Series]:  # fmt: skip
+    """Examples to learn from, examples that choose the epoch, and the targets of these in their own terms.
+
+    Raises:
+        ConfigError: `fit.bagging`, and a network with no members that can be given rows of their own.
+    """
+    known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
+    goal = validation.rows[target]
+    if not settings.bagging:
+        return known, held_out, goal
+    known, held_out = bagging.deal(known + held_out, bagging.members(network), len(held_out), seed)
+    order = cast(Tensor, held_out.own).flatten().numpy()
+    return known, held_out, pd.concat([train.rows[target], goal]).iloc[order]
 
 
 def class_weights(labels: Labels, how: str) -> Tensor | None:
@@ -281,9 +299,13 @@ def _memory(settings: Fit) -> Iterator[None]:
         ) from error
 
 
-def _precision(settings: Fit, device: str, data: Dataset, network: Network) -> str:
+def precision_of(settings: Fit, device: str, data: Dataset, network: Network) -> str:
+    """float32 or bfloat16, by the device and the kind and size of the network."""
     images, encoder = data.pixels is not None, isinstance(network, Pretrained)
-    return devices.resolve_precision(settings.precision, device, convolutional=images, encoder=encoder)
+    wide = isinstance(network, Mlp) and min(network.hidden, default=0) >= devices.WIDE
+    return devices.resolve_precision(
+        settings.precision, device, convolutional=images, encoder=encoder, wide=wide
+    )
 
 
 def _own_parts(network: Network, metric: str, clean: Sequence[Operation]) -> list[str | None]:
@@ -352,12 +374,12 @@ def fit(
             train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode, network=network
         )
         encoder = learning.completed(encoder, cleaned.folder, split.folder, target, encode)
-        precision = _precision(settings, device, data, network)
+        precision = precision_of(settings, device, data, network)
         make = partial(new_network, network, encoder, seed)
         module, live = make(), _Live(run)
-        known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
+        known, held_out, goal = dealt(train, validation, encoder, target, module, settings, seed)
         known = feeding.completed(known, cleaned.folder, split.folder, encoder, target, checkpoint / "shards")
-        what = make_task(encoder, validation.rows[target], settings, metric, kind)
+        what = make_task(encoder, goal, settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live):
             judged = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
@@ -379,7 +401,7 @@ def fit(
             stopped=trained.stopped,
             history=trained.history,
             taken_up=trained.taken_up,
-            learned_from=("train", "validation") if settings.refit else ("train",),
+            learned_from=("train", "validation") if settings.refit or settings.bagging else ("train",),
             balanced=settings.class_weights == "balanced",
             base=pretrained.about(encoder.inputs, module),
             warnings=(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from tasks.config.base import OwnName, Strict
 
@@ -29,6 +29,8 @@ class Mlp(Strict):
     """Outputs that each number's bins are mapped to."""
     embedding: int = Field(8, ge=1)
     """Width of the embedding of a category, or of a text's n-grams."""
+    linear: bool = False
+    """Whether a linear model of a table's numbers and categories is added to the dense layers."""
 
 
 class Cnn(Strict):
@@ -194,6 +196,10 @@ class Fit(Strict):
     """Stop after so many epochs with no better validation metric; null trains to the end."""
     refit: bool = False
     """Train once more from the start, on train and validation rows, for as many epochs as were best."""
+    bagging: bool = False
+    """Each member of an mlp on a table holds out rows of its own, as many as there are validation rows, drawn
+    from these and the train rows together; what they all hold out picks the best epoch. No row is left
+    out, so there is nothing to refit."""
     class_weights: Literal["balanced", "none"] = "none"
     minutes: float | None = Field(None, gt=0)
     """Time budget of the whole fit; it ends with the best so far, within an epoch where one takes longer."""
@@ -202,3 +208,9 @@ class Fit(Strict):
     (1.0 to 1.2 times faster on two cores, at twice the CPU), stalls when the machine has other work, and
     changes the last bits of the weights."""
     augment: Augment = Augment()
+
+    @model_validator(mode="after")
+    def _nothing_to_refit(self) -> Self:
+        if self.bagging and self.refit:
+            raise ValueError("bagging leaves nothing to refit: set refit to false")
+        return self

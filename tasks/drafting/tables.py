@@ -21,6 +21,10 @@ from tasks.errors import DataRejected
 NULL_SHARE = 0.6
 LEAST_ROWS = 30
 """Fewer rows leave too few to test on."""
+FEW_ROWS = 2_000
+"""With fewer rows most of what can be learned is linear, and quantiles are mostly noise."""
+MANY_ROWS = 20_000
+"""With as many rows width pays, and nothing needs to be dropped."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,11 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
             "validate": {"quarantine": ready.quarantine, "null_share": NULL_SHARE},
             "clean": ready.operations,
             "split": {"strategy": judged.split, "near": ready.near},
-            "encode": {"numeric": "quantile"},
+            "encode": {"numeric": "standard" if len(rows) < FEW_ROWS else "quantile"},
             "network": _network(len(rows), numbers),
             "fit": _fit(len(rows), judged),
             "presets": {
-                "quick": {"network": {"members": 1}, "fit": {"refit": False}},
+                "quick": {"network": {"members": 1}, "fit": {"bagging": False}},
                 "best": {"network": {"members": 10}},
             },
             **outcome.bar(judged, ("logistic", "boosting") if judged.classes else ("ridge", "boosting")),
@@ -260,31 +264,33 @@ def _times(rows: pd.DataFrame, features: Sequence[str]) -> list[Guess]:
 
 
 def _network(rows: int, numbers: int) -> dict[str, Any]:
-    """Several small networks side by side, with bins where there are rows to fill them."""
-    wide = 256 if rows >= 2_000 else 64
-    bins = 32 if rows >= 2_000 and numbers <= 200 else 0
+    """Several networks side by side: small ones beside a linear model, or with bins where rows fill them."""
+    members = 5 if rows < 200_000 else 1
+    if rows < FEW_ROWS:
+        return {"kind": "mlp", "hidden": (64, 64), "dropout": 0.1, "members": members, "linear": True}
+    many = rows >= MANY_ROWS
+    bins = {"bins": 48 if many else 32, "bin_width": 16 if many else 4} if numbers <= 200 else {}
     return {
         "kind": "mlp",
-        "hidden": (wide, wide),
-        "dropout": 0.2,
-        "members": 5 if rows < 200_000 else 1,
-        "bins": bins,
-        "bin_width": 4,
-        "embedding": 4,
+        "hidden": (512, 512, 512) if many else (256, 256),
+        "dropout": 0.0 if many else 0.2,
+        "members": members,
+        **bins,
+        "embedding": 8 if many else 4,
     }
 
 
 def _fit(rows: int, judged: outcome.Outcome) -> dict[str, Any]:
     """Small data: small batches, many epochs; large data: a budget of examples."""
-    batch = int(np.clip(2 ** round(math.log2(max(rows, 2) / 40)), 16, 512))
+    batch = int(np.clip(2 ** round(math.log2(max(rows, 2) / 40)), 16, 256))
     return {
-        "epochs": int(np.clip(60_000 // rows, 20, 100)),
-        "max_examples": 500_000,
+        "epochs": int(np.clip(40_000 // rows, 20, 60)) if rows < FEW_ROWS else 30,
+        "max_examples": 1_500_000,
         "batch_size": batch,
         "learning_rate": 0.002,
-        "weight_decay": 0.01,
+        "weight_decay": 0.3 if rows < FEW_ROWS else 0.1 if rows < MANY_ROWS else 0.01,
         "schedule": "cosine",
-        "refit": True,
+        "bagging": rows < 200_000,
         "metric": "log_loss" if judged.classes else None,  # steadier than accuracy at picking the epoch
         "class_weights": "balanced" if judged.balanced else "none",
     }

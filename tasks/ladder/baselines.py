@@ -100,7 +100,8 @@ class Fitted:
         inputs = self.read(data)
         if not hasattr(self.estimator, "classes_"):
             values = np.asarray(self.estimator.predict(inputs), dtype=np.float64)
-            return Predictions(values if self.clip is None else np.clip(values, *self.clip))
+            kept = values if self.clip is None else np.clip(values, *self.clip)
+            return Predictions(kept, bounded=int((kept != values).sum()))
         classes = np.asarray(self.estimator.classes_)
         if not hasattr(self.estimator, "predict_proba"):  # the support vector machine
             return Predictions(np.asarray(self.estimator.predict(inputs)), None, classes)
@@ -124,7 +125,8 @@ def answer(name: str, train: Dataset, test: Dataset, problem: Problem) -> Answer
         whose = "it" if extension.is_own(name) else "scikit-learn"
         reason = str(error) if known else f"{whose} raised {type(error).__name__}"
         return Answer(None, time.perf_counter() - began, error=reason)
-    note = "; ".join(filter(None, (fitted.note, thinned(train) if fitted.read is flat else "")))
+    seen = thinned(train) if fitted.read is flat else ""
+    note = "; ".join(filter(None, (fitted.note, seen, predictions.note)))
     return Answer(predictions, time.perf_counter() - began, note=note)
 
 

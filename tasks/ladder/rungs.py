@@ -91,7 +91,8 @@ def score_bundle(folder: Path, raw: Dataset) -> Answer:
         ArtifactTampered: The bundle's files are not what its manifest says.
     """
     began = time.perf_counter()
-    return Answer(_predict(scoring.load(folder), raw), time.perf_counter() - began)
+    predictions = _predict(scoring.load(folder), raw)
+    return Answer(predictions, time.perf_counter() - began, note=predictions.note)
 
 
 def _predict(model: scoring.Scorer, raw: Dataset) -> Predictions:

@@ -93,10 +93,11 @@ class Category:
 
     def encode(self, texts: pd.Series) -> np.ndarray:
         """Text (n,) to int64 codes (n,): 0 unknown, 1 missing, 2.. levels."""
-        found = _index(self.levels).get_indexer(pd.Index(texts))
-        codes = np.where(found < 0, UNKNOWN, found + FIRST_LEVEL).astype(np.int64)
-        codes[texts.isna().to_numpy()] = MISSING
-        return codes
+        # Each text is looked up once, however many rows hold it; a missing one has position -1, the last.
+        positions, different = pd.factorize(texts)
+        found = _index(self.levels).get_indexer(different)
+        codes = np.append(np.where(found < 0, UNKNOWN, found + FIRST_LEVEL), MISSING)
+        return codes[positions].astype(np.int64, copy=False)
 
 
 @lru_cache(maxsize=1024)

@@ -238,7 +238,7 @@ class Scorer:
 def decode(outputs: np.ndarray, target: Labels | Scale) -> Predictions:
     """Network outputs (n, k) float32 to answers in the target's own terms."""
     if isinstance(target, Scale):
-        return Predictions(target.decode(outputs[:, 0]))
+        return Predictions(target.decode(outputs[:, 0]), bounded=target.beyond(outputs[:, 0]))
     shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)

@@ -75,8 +75,16 @@ class Scale:
 
         A linear extrapolation in log space can be off by factors of thousands; the clip bounds it.
         """
-        values = outputs.astype(np.float64) * self.std + self.mean
-        return np.clip(np.exp(np.minimum(values, 700.0)) if self.log else values, self.low, self.high)
+        return np.asarray(np.clip(self._free(outputs), self.low, self.high))
+
+    def beyond(self, outputs: np.ndarray) -> int:
+        """How many of the network's outputs (n,) the clip changes."""
+        free = self._free(outputs)
+        return int(((free < self.low) | (free > self.high)).sum())
+
+    def _free(self, outputs: np.ndarray) -> np.ndarray:
+        values: np.ndarray = outputs.astype(np.float64) * self.std + self.mean
+        return np.asarray(np.exp(np.minimum(values, 700.0)) if self.log else values)
 
 
 def skewness(values: np.ndarray) -> float:

@@ -63,9 +63,17 @@ class Examples:
 
     inputs: tuple[Tensor, ...]
     targets: Tensor
+    own: Tensor | None = None
+    """(members, n) positions of the examples that each member of a network is given; None: all are."""
 
     def __len__(self) -> int:
-        return len(self.targets)
+        """Examples that a member is given."""
+        return len(self.targets) if self.own is None else self.own.shape[1]
+
+    def take(self, rows: Tensor | slice) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Inputs (batch, ...) and targets (batch,); (members, batch, ...) where each member has its own."""
+        at = rows if self.own is None else self.own[:, rows]
+        return tuple(x[at] for x in self.inputs), self.targets[at]
 
     def __add__(self, other: Examples) -> Examples:
         """These examples, then the others; padded rows become as wide as the widest."""
@@ -83,7 +91,8 @@ class Examples:
 
     def to(self, device: str) -> Examples:
         """The same examples in the memory of `device`."""
-        return Examples(tuple(x.to(device) for x in self.inputs), self.targets.to(device))
+        own = None if self.own is None else self.own.to(device)
+        return Examples(tuple(x.to(device) for x in self.inputs), self.targets.to(device), own)
 
 
 @dataclass(frozen=True)
@@ -161,7 +170,7 @@ def train(
         loop.resume(checkpoint)
         taken_up = len(loop.history)
         if not taken_up:
-            hooks.prime(loop.network, loop.examples.shown.inputs, loop.examples.shown.targets)
+            hooks.prime(loop.network, *loop.examples.shown.take(slice(None)))
         began = time.perf_counter() - loop.spent
         loop.deadline = began + 60 * (settings.minutes or math.inf)
         while (stopped := loop.finished()) is None:
@@ -236,9 +245,9 @@ class _Loop:
             step = (number - 1) * self.batches + index
             total += self._step(rows.to(self.device), number, step) * len(rows)
             seen += len(rows)
-        outputs = self.answers(self.validation.inputs)
-        loss = float(self.task.loss(outputs, self.validation.targets))
-        value = self.task.metric(outputs.cpu())
+        outputs, targets = self.answers(self.validation)
+        loss = float(self.task.loss(outputs, targets))
+        value = self.task.metric(outputs.flatten(0, -2).cpu())
         epoch = Epoch(
             epoch=number,
             train_loss=total / seen,
@@ -256,10 +265,11 @@ class _Loop:
         rate = learning_rate(step, self.epochs * self.batches, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
-        inputs = self.task.augment(tuple(x[rows] for x in self.examples.inputs))
+        taken, targets = self.examples.take(rows)
+        inputs = self.task.augment(taken)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             outputs = self.network(*inputs)
-        loss = self.task.loss(outputs.float(), self.examples.targets[rows])
+        loss = self.task.loss(outputs.float(), targets)
         value = float(loss.detach())
         self._guard(value, "loss", epoch, step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -288,15 +298,16 @@ class _Loop:
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     @torch.no_grad()
-    def answers(self, inputs: tuple[Tensor, ...]) -> Tensor:
-        """Outputs (n, k) float32 in eval mode."""
+    def answers(self, examples: Examples) -> tuple[Tensor, Tensor]:
+        """Outputs ([members,] n, k) float32 in eval mode, and the targets ([members,] n) beside them."""
         self.network.eval()
-        parts = []
+        outputs, truth = [], []
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            for start in range(0, len(inputs[0]), EVALUATION_BATCH):
-                batch = tuple(x[start : start + EVALUATION_BATCH] for x in inputs)
-                parts.append(self.network(*batch).float())
-        return torch.cat(parts)
+            for start in range(0, len(examples), EVALUATION_BATCH):
+                inputs, targets = examples.take(slice(start, start + EVALUATION_BATCH))
+                outputs.append(self.network(*inputs).float())
+                truth.append(targets)
+        return torch.cat(outputs, -2), torch.cat(truth, -1)
 
     def state(self) -> checkpoints.State:
         """What a checkpoint holds."""

@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from statistics import NormalDist
 
 import torch
 from torch import Tensor, nn
 
 from tasks.networks.ngrams import Bag
 from tasks.networks.spec import InputSpec
+from tasks.networks.tables import Bins, Embeddings, Linear, dropped
 
 
 class Mlp(nn.Module):
     """Dense layers with ReLU; `members` independent networks are computed as one batch of matrices.
 
     Numbers enter plain, or through piecewise-linear bins; categories through embeddings. Images are
-    flattened. Texts enter as the mean of their n-grams' embeddings. Members share nothing but the data and
-    its order.
+    flattened. Texts enter as the mean of their n-grams' embeddings. Members share nothing but the data,
+    and where each is given rows of its own, not even these.
 
     Args:
         spec: What goes in and out.
@@ -29,6 +29,9 @@ class Mlp(nn.Module):
         bins: Piecewise-linear bins for each number, 0 for none.
         bin_width: Outputs for each number's bins.
         embedding: Width of the embedding of a category, or of an n-gram.
+        linear: Whether each member's answer is the sum of its dense layers and a linear model of a table's
+            numbers and categories. With few rows most of what can be learned is linear, so training starts
+            from that model's optimum, and the dense layers learn what it leaves over.
 
     Example:
         >>> net = Mlp(InputSpec(outputs=1, numbers=3), hidden=(4, 2), dropout=0.0)
@@ -46,10 +49,12 @@ class Mlp(nn.Module):
         bins: int = 0,
         bin_width: int = 12,
         embedding: int = 8,
+        linear: bool = False,
     ) -> None:
         super().__init__()
         numbers = spec.numbers if spec.image is None else math.prod(spec.image)
         self.members = members
+        self.reads_table = spec.image is None and not spec.buckets
         self.bins = Bins(members, numbers, bins, bin_width) if bins and numbers else None
         self.embed = Embeddings(members, spec.levels, embedding) if spec.levels else None
         self.bag = Bag(members, spec, embedding) if spec.buckets else None
@@ -63,20 +68,35 @@ class Mlp(nn.Module):
         self.hidden = nn.ModuleList(MemberLinear(members, a, b) for a, b in pairwise(sizes))
         self.output = MemberLinear(members, sizes[-1], spec.outputs)
         self.dropout = dropout
+        if linear and not self.reads_table:
+            raise ValueError("network.linear is for tables")
+        self.linear = Linear(members, spec) if linear else None
 
     def forward(self, numbers: Tensor, codes: Tensor | None = None) -> Tensor:
         """Numbers (batch, p) and codes (batch, q), or images, or words and n-grams -> (batch, outputs).
 
-        In training mode with several members: (members, batch, outputs).
+        In training mode with several members: (members, batch, outputs). So it is in any mode where each
+        member is given rows of its own, numbers (members, batch, p) and codes (members, batch, q).
         """
-        x = self.bag(codes) if self.bag else self._table(numbers.flatten(1), codes)
+        own = numbers.dim() == 3
+        x = self.bag(codes) if self.bag else self._table(numbers if own else numbers.flatten(1), codes)
         for layer in self.hidden:
-            x = nn.functional.dropout(torch.relu(layer(x)), self.dropout, self.training)
+            x = torch.relu(layer(x))
+            x = dropped(x, self.dropout) if self.training and self.dropout else x
         answers: Tensor = self.output(x)
-        return answers if self.training and self.members > 1 else answers.mean(dim=0)
+        if self.linear is not None:
+            answers = answers + self.linear(numbers, codes)
+        return answers if own or (self.training and self.members > 1) else answers.mean(dim=0)
+
+    def prime(self, inputs: tuple[Tensor, ...], targets: Tensor) -> None:
+        """Sets the linear model to its optimum on all inputs, and the answer of the dense layers to zero."""
+        if self.linear is not None:
+            self.linear.solve(inputs, targets)
+            nn.init.zeros_(self.output.weight)
+            nn.init.zeros_(self.output.bias)
 
     def _table(self, numbers: Tensor, codes: Tensor | None) -> Tensor:
-        x: Tensor = self.bins(numbers) if self.bins else numbers.expand(self.members, *numbers.shape)
+        x: Tensor = self.bins(numbers) if self.bins else numbers.expand(self.members, *numbers.shape[-2:])
         if self.embed is None or codes is None:
             return x
         return torch.cat([x, self.embed(codes)], dim=2)
@@ -97,59 +117,3 @@ class MemberLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         return torch.baddbmm(self.bias, x, self.weight)
-
-
-class Embeddings(nn.Module):
-    """All categories in one table: codes (batch, q) -> (members, batch, q * width).
-
-    Code 0, a level that training never saw, starts at zero and stays there.
-    """
-
-    def __init__(self, members: int, levels: Sequence[int], width: int) -> None:
-        super().__init__()
-        self.members, self.width = members, width
-        self.table = nn.Parameter(torch.randn(sum(levels), members * width) * 0.3)
-        starts = torch.tensor([0, *levels[:-1]], dtype=torch.int64).cumsum(0)
-        with torch.no_grad():
-            self.table[starts] = 0.0
-        self.starts: Tensor
-        self.register_buffer("starts", starts, persistent=False)
-
-    def forward(self, codes: Tensor) -> Tensor:
-        """See the class."""
-        rows, columns = codes.shape
-        found = nn.functional.embedding(codes + self.starts, self.table)
-        wide = found.view(rows, columns, self.members, self.width)
-        return wide.permute(2, 0, 1, 3).reshape(self.members, rows, columns * self.width)
-
-
-class Bins(nn.Module):
-    """Piecewise-linear embedding of numbers: (batch, p) -> (members, batch, p * width).
-
-    Each number becomes its linear map plus a learned mix of how far it has come through each bin
-    (Gorishniy et al., "On Embeddings for Numerical Features", 2022: the variant that starts as the
-    linear map, without activation). Numbers arrive as normal scores, so the edges of equally full
-    bins are the quantiles of the normal distribution and need not be learned from data.
-    """
-
-    def __init__(self, members: int, numbers: int, bins: int, width: int) -> None:
-        super().__init__()
-        normal = NormalDist()
-        inner = [normal.inv_cdf(i / bins) for i in range(1, bins)]
-        edges = torch.tensor([-3.5, *inner, 3.5])
-        self.low: Tensor
-        self.span: Tensor
-        self.register_buffer("low", edges[:-1].clone(), persistent=False)
-        self.register_buffer("span", edges.diff(), persistent=False)
-        self.slope = nn.Parameter(torch.empty(members, 1, numbers, width).uniform_(-1, 1))
-        self.shift = nn.Parameter(torch.empty(members, 1, numbers, width).uniform_(-1, 1))
-        self.mix = nn.Parameter(torch.zeros(numbers, bins, members * width))
-
-    def forward(self, numbers: Tensor) -> Tensor:
-        """See the class."""
-        rows, columns = numbers.shape
-        members, width = self.slope.shape[0], self.slope.shape[3]
-        filled = ((numbers.unsqueeze(2) - self.low) / self.span).clamp(0.0, 1.0)  # (batch, p, bins)
-        mixed = torch.bmm(filled.transpose(0, 1), self.mix).view(columns, rows, members, width)
-        linear = numbers.unsqueeze(2) * self.slope + self.shift  # (members, batch, p, width)
-        return (linear + mixed.permute(2, 1, 0, 3)).reshape(members, rows, columns * width)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,10 +38,23 @@ SHARE = 8
 def completed(
     sample: Examples, cleaned: Path, split: Path, encoder: Encoder, target: str, place: Path
 ) -> Examples:
-    """All train rows for the training loop, where those of a step's folder are a sample; else the same."""
+    """All train rows for the training loop, where those of a step's folder are a sample; else the same.
+
+    Raises:
+        ConfigError: `fit.bagging`, which deals rows that are in memory.
+    """
     if not dealing.streamed(split):
         return sample
+    if sample.own is not None:
+        raise _in_memory("fit.bagging")
     return examples(stream.load(cleaned), split, encoder, target, sample, place)
+
+
+def _in_memory(setting: str) -> ConfigError:
+    return ConfigError(
+        f"{setting} takes rows that are in memory, and the table is read in pieces (source.stream)",
+        fix=f"set {setting}: false",
+    )
 
 
 def examples(
@@ -137,10 +150,7 @@ class Shards(Examples):
         return self.rows
 
     def __add__(self, other: Examples) -> Examples:
-        raise ConfigError(
-            "fit.refit trains on rows that are in memory, and the table is read in pieces",
-            fix="set fit.refit: false",
-        )
+        raise _in_memory("fit.refit")
 
     @property
     def shown(self) -> Examples:
@@ -150,9 +160,8 @@ class Shards(Examples):
 
     def to(self, device: str) -> Examples:
         """The same examples, whose batches come to `device`."""
-        size = self.window
         moved = Shards.open(self.place, 0, self.shown.to(device), device)
-        return Shards(moved.inputs, moved.targets, self.place, self.rows, size, moved.sample)
+        return replace(moved, window=self.window)
 
     def batches(self, size: int, long: Tensor | None) -> Iterator[Tensor]:  # noqa: ARG002 - as is its promise
         """Positions in the window of every example once, in random batches; moves the window on its way."""

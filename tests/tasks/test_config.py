@@ -206,6 +206,7 @@ WRONG = {
     "clean=[{trim: [a], case: {a: lower}}]": "clean.0.case: unknown key; known: trim",
     "gate=[{better_than: ridge, bye: 2}]": "gate.0.bye: unknown key; did you mean 'by'?",
     "register.nam=x": "register.nam: unknown key; did you mean 'name'?",
+    "fit={bagging: true, refit: true}": "fit: bagging leaves nothing to refit: set refit to false",
     "fit.epochs=0": "fit.epochs: got 0; input should be greater than or equal to 1",
     "fit.epochs=1.5": "fit.epochs: got 1.5; input should be a valid integer, got a number with a fractional part",
     "fit.epochs=1000000000000": "fit.epochs: got 1000000000000; input should be less than or equal to 100000",

@@ -202,6 +202,50 @@ def test_a_refit_that_the_budget_cuts_leaves_the_judged_weights(
     assert any("fit.minutes (1)" in warning for warning in record.warnings)
 
 
+BAGGED = {
+    "network": Mlp(hidden=(16,), dropout=0.1, members=3, bins=4),
+    "settings": Fit(epochs=6, batch_size=32, learning_rate=0.01, bagging=True),
+}
+
+
+def test_members_with_rows_of_their_own_learn_from_all_but_test_rows(
+    tmp_path: Path, houses: pd.DataFrame
+) -> None:
+    record = fitted(tmp_path / "bagged", Dataset(houses), **BAGGED)
+    assert record.learned_from == ("train", "validation")
+    assert fitted(tmp_path / "again", Dataset(houses), **BAGGED).digest == record.digest
+    part = np.resize(["train", "train", "train", "train", "validation", "test"], 300)
+    for name, changes in (("validation", True), ("test", False)):
+        spoiled = houses.copy()
+        spoiled.loc[part == name, "price"] *= 1.0 + 0.001 * np.arange((part == name).sum())
+        other = fitted(tmp_path / name, Dataset(spoiled), **BAGGED)
+        assert (other.digest != record.digest) is changes
+        assert other.state_hash == record.state_hash
+    answers = scoring.load(record.folder).predict(houses.drop(columns="price")).values
+    baseline = (houses["price"] - houses["price"].median()).abs().mean()
+    assert (answers - houses["price"]).abs().mean() < 0.5 * baseline
+
+
+def test_the_validation_metric_of_bagging_is_that_of_each_member_on_its_own_rows(
+    tmp_path: Path, houses: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def compute(_metric: str, truth: np.ndarray, found: Any) -> float:
+        seen.append((len(truth), len(found.values)))
+        return 1.0
+
+    monkeypatch.setattr("tasks.ladder.metrics.compute", compute)
+    fitted(tmp_path, Dataset(houses), **BAGGED)
+    assert set(seen) == {(150, 150)}  # three members, 50 validation rows each
+
+
+@pytest.mark.parametrize("network", [Neuron(), Mlp(hidden=(4,))])
+def test_bagging_needs_members(tmp_path: Path, houses: pd.DataFrame, network: Mlp | Neuron) -> None:
+    with pytest.raises(ConfigError, match="no members that could hold out rows"):
+        fitted(tmp_path, Dataset(houses), network=network, settings=Fit(bagging=True))
+
+
 def test_the_split_column_is_no_feature(tmp_path: Path, houses: pd.DataFrame) -> None:
     houses["part"] = "train"
     record = fitted(tmp_path, Dataset(houses), exclude=("part",), columns=Columns(drop=("rooms",)))

@@ -49,6 +49,20 @@ def test_marks_padding_and_dates_are_read(trees) -> None:
     assert "true and false" in said(trees, "felled")
 
 
+@pytest.mark.parametrize(("rows", "how", "width"), [(240, "standard", 64), (2_400, "quantile", 256)])
+def test_the_network_is_a_small_one_beside_a_linear_model_or_one_with_bins(
+    drafted, table, rows, how, width
+) -> None:
+    times = rows // len(table)
+    many = pd.concat([table] * times, ignore_index=True).assign(Id=range(rows))
+    tree = drafted(many, target="kind").tree
+    assert tree["encode"] == {"numeric": how}
+    assert tree["network"]["hidden"] == (width, width)
+    assert ("linear" in tree["network"], "bins" in tree["network"]) == (rows == 240, rows == 2_400)
+    assert tree["fit"]["bagging"]
+    assert "refit" not in tree["fit"]
+
+
 def test_questions_are_open(trees) -> None:
     asked = {(g.what, g.column) for g in trees.open}
     assert {("split", "plot_id"), ("split", "planted"), ("columns.drop", "code")} <= asked

@@ -186,7 +186,9 @@ def test_ridge_stays_within_the_range_that_training_saw(split_houses):
     train, test = split_houses
     far = Dataset(test.rows.assign(area=1e6))
     asked = problem("regression", "price", encode=Encode(target="log"))
-    assert (answer("ridge", train, far, asked).predictions.values == train.rows["price"].max()).all()
+    found = answer("ridge", train, far, asked)
+    assert (found.predictions.values == train.rows["price"].max()).all()
+    assert f"{len(far):,} of {len(far):,} answers lay beyond the range" in found.note
 
 
 def test_ridge_equals_the_formula():

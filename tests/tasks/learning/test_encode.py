@@ -14,6 +14,7 @@ from tasks.config import Columns
 from tasks.errors import DataRejected
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import Number, feature_columns, fit_number
+from tasks.learning.scoring import decode
 from tasks.learning.targets import Labels, Scale, skewness
 
 
@@ -158,6 +159,14 @@ def test_decode_undoes_encode(values: list[float], how: str) -> None:
 def test_predictions_stay_within_the_range_of_train_targets(output: float) -> None:
     scale = Scale.fit(pd.Series([10.0, 20.0, 500.0]), "log")
     assert 10.0 <= scale.decode(np.array([output], dtype=np.float32))[0] <= 500.0
+
+
+def test_what_the_range_changes_is_counted_and_said() -> None:
+    scale = Scale.fit(pd.Series([1.0, 2.0, 3.0]), "none")
+    found = decode(np.array([[-9.0], [0.1], [9.0], [10.0]], dtype=np.float32), scale)
+    assert found.bounded == 3
+    assert found.note.startswith("3 of 4 answers lay beyond the range of the train targets")
+    assert decode(np.zeros((4, 1), dtype=np.float32), scale).note == ""
 
 
 def test_skewness_of_a_constant_is_zero() -> None:

@@ -218,6 +218,7 @@ def test_precision_is_lowered_only_where_it_pays(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     assert resolve_precision("auto", "cpu", convolutional=True) == "bfloat16"
     assert resolve_precision("auto", "cpu", convolutional=False) == "float32"
+    assert resolve_precision("auto", "cpu", convolutional=False, wide=True) == "bfloat16"
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     assert resolve_precision("auto", "cpu", convolutional=True) == "float32"
     assert resolve_precision("bfloat16", "cpu", convolutional=False) == "bfloat16"

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from tasks.config import Cnn as CnnConfig
 from tasks.config import Mlp as MlpConfig
 from tasks.config import Neuron as NeuronConfig
 from tasks.networks import InputSpec, Standardise, build, count_parameters
-from tasks.networks.mlp import Bins, Embeddings, Mlp
+from tasks.networks.mlp import Mlp
 from tasks.networks.neuron import Neuron
+from tasks.networks.tables import Bins, Embeddings, dropped
 
 TABLE = InputSpec(outputs=3, numbers=4, levels=(5, 2))
 IMAGES = InputSpec(outputs=10, image=(1, 13, 12))
@@ -66,6 +68,56 @@ def test_members_share_nothing_and_are_averaged() -> None:
     for layer in (*net.hidden, net.output):
         moved = layer.weight.grad.abs().sum((1, 2)) > 0
         assert moved.tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_member_answers_its_own_rows_as_it_answers_rows_of_all(linear: bool) -> None:
+    torch.manual_seed(0)
+    net = Mlp(TABLE, hidden=(8,), dropout=0.0, members=3, bins=4, linear=linear).train()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.normal_()
+    numbers, codes = torch.randn(3, 6, 4), torch.randint(0, 2, (3, 6, 2))
+    own = net.eval()(numbers, codes)
+    for member in range(3):
+        together = net.train()(numbers[member], codes[member])[member]
+        torch.testing.assert_close(own[member], together)
+
+
+def primed(outputs: int, targets: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    net = Mlp(InputSpec(outputs=outputs, numbers=3), hidden=(8,), members=2, linear=True)
+    with torch.no_grad():
+        net.prime((numbers,), targets)
+        return net.eval()(numbers)
+
+
+def test_the_linear_part_starts_as_ridge_or_logistic_regression() -> None:
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randn(200, 3, generator=generator)
+    line = numbers @ torch.tensor([1.0, -2.0, 0.5]) + 3.0
+    noise = torch.randn(200, generator=generator)
+    ridge = Ridge(alpha=1.0).fit(numbers, line + noise)
+    found = primed(1, line + noise, numbers)
+    torch.testing.assert_close(found[:, 0], torch.tensor(ridge.predict(numbers)).float(), atol=1e-3, rtol=0)
+    classes = (line + 3 * noise > 3.0).long()
+    # Two weights that share a difference cost half of one that has it all.
+    logistic = LogisticRegression(C=2.0).fit(numbers, classes)
+    expected = torch.tensor(logistic.predict_proba(numbers)).float()
+    torch.testing.assert_close(primed(2, classes, numbers).softmax(1), expected, atol=1e-3, rtol=0)
+
+
+def test_a_linear_part_is_for_tables() -> None:
+    with pytest.raises(ValueError, match="for tables"):
+        Mlp(IMAGES, linear=True)
+
+
+def test_dropout_by_bytes_keeps_the_mean_and_drops_its_share() -> None:
+    torch.manual_seed(0)
+    out = dropped(torch.ones(100_003), 0.25)
+    assert out.unique().tolist() == pytest.approx([0.0, 256 / 192])
+    assert out.mean().item() == pytest.approx(1.0, abs=0.02)
+    torch.manual_seed(0)
+    assert torch.equal(out, dropped(torch.ones(100_003), 0.25))
 
 
 def test_embeddings_look_up_each_category_in_its_own_rows() -> None:

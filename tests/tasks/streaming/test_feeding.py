@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tasks.config import Columns, Encode, Fit, Trim
+from tasks.config import Columns, Encode, Fit, Mlp, Trim
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError
 from tasks.fit import encode_examples, fit_encoder
@@ -161,9 +161,11 @@ def test_encoded_rows_are_taken_up_by_a_fit_that_was_stopped(bench, table, tmp_p
         feeding.examples(*asked)
 
 
-def test_refit_is_refused_in_words(bench, table, sampling):
-    with pytest.raises(ConfigError, match=r"fit\.refit"):
-        bench.fit("always", settings=Fit(epochs=1, refit=True))
+@pytest.mark.parametrize("setting", ["refit", "bagging"])
+def test_what_takes_rows_in_memory_is_refused_in_words(bench, table, sampling, setting):
+    network = Mlp(hidden=(8,), members=2)
+    with pytest.raises(ConfigError, match=rf"fit\.{setting} takes rows that are in memory"):
+        bench.fit("always", settings=Fit(epochs=1, **{setting: True}), network=network)
 
 
 def test_a_network_is_shown_the_sample_before_the_first_epoch(shards):
