@@ -27,6 +27,8 @@ from tasks.learning import devices, pretrained, scoring, training
 from tasks.learning.augment import shift_images
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
+from tasks.learning.loop import group
+from tasks.learning.loop.memory import ran_out
 from tasks.learning.raw import type_name
 from tasks.learning.subwords import SubwordInputs
 from tasks.learning.targets import Labels, Scale
@@ -111,10 +113,15 @@ def make_task(
     augments = shift > 0 and isinstance(encoder.inputs, ImageInputs)
     return training.Task(
         loss=make_loss(encoder.target, weights),
+        weight=len if weights is None else partial(_weight, weights),
         metric=measured,
         higher_is_better=higher_is_better(kind, metric),
         augment=shifted if augments else lambda inputs: inputs,
     )
+
+
+def _weight(of_class: Tensor, targets: Tensor) -> Tensor:
+    return of_class.to(targets.device)[targets].sum()
 
 
 def describe(
@@ -172,6 +179,22 @@ def gap_warning(history: Sequence[Epoch], best: int) -> tuple[str, ...]:
             f"{last.validation_loss:.4g} while train loss fell; the weights of epoch {best} are kept",
         )
     return ()
+
+
+def strain_warning(trained: Trained, settings: Fit) -> tuple[str, ...]:
+    """Sentences about memory that ran out and processes that ended, both of which were overcome."""
+    found = []
+    if trained.rows_at_once is not None:
+        found.append(
+            f"memory ran out, so batches of {settings.batch_size} were computed {trained.rows_at_once} rows "
+            "at a time and their gradients added up; each step is still made by the whole batch"
+        )
+    if trained.restarts:
+        found.append(
+            f"one of {settings.processes} processes of the training ended, and all went on from the last "
+            f"checkpoint ({trained.restarts} of {group.RESTARTS} times)"
+        )
+    return tuple(found)
 
 
 class _Live:
@@ -250,9 +273,8 @@ def _memory(settings: Fit) -> Iterator[None]:
     """Memory that ran out, told as such."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if isinstance(error, RuntimeError) and "out of memory" not in text and "allocate memory" not in text:
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
             raise
         raise ResourceLimit(
             f"memory ran out in training with batches of {settings.batch_size}",
@@ -356,10 +378,12 @@ def fit(
             stopped=trained.stopped,
             history=trained.history,
             taken_up=trained.taken_up,
+            rows_at_once=trained.rows_at_once,
             base=pretrained.about(encoder.inputs, module),
             warnings=(
                 *cut_warning(train, encoder),
                 *gap_warning(trained.history, trained.best_epoch),
+                *strain_warning(trained, settings),
                 *live.send(),
             ),
         )

@@ -141,6 +141,8 @@ class FitRecord:
     history: tuple[Epoch, ...]
     taken_up: int = 0
     """Epochs that a run before this one had trained when it was stopped or died."""
+    rows_at_once: int | None = None
+    """Rows of a batch that were computed at once, where memory did not suffice for the whole batch."""
     warnings: tuple[str, ...] = ()
     base: dict[str, str] = field(default_factory=dict)
     """The pretrained model that training began with: name, licence, sha256, and `frozen`, the number of its

@@ -9,6 +9,9 @@ import torch
 
 from tasks.errors import ConfigError
 
+ROOM = 0.6
+"""Share of a GPU's free memory that examples may take."""
+
 
 def resolve_device(device: str) -> str:
     """The device to train on: `auto` takes CUDA, then Apple's MPS, then the CPU.
@@ -50,3 +53,8 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether `size` bytes of examples may lie in the device's memory, with room for the training."""
+    return device.type != "cuda" or size < ROOM * torch.cuda.mem_get_info(device)[0]
