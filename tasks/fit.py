@@ -330,6 +330,7 @@ def fit(
         ResourceLimit: Memory ran out.
     """
     device = devices.resolve_device(settings.device)
+    group.check_devices(settings.processes, device)
     inputs = {
         "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind,
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -157,7 +158,9 @@ def train(
         ConfigError: There are not as many devices as processes.
         ResourceLimit: One of several processes ended again and again.
     """
-    how = {"seed": seed, "device": device, "precision": precision, "checkpoint": checkpoint}
+    how: dict[str, Any] = {
+        "seed": seed, "device": device, "precision": precision, "checkpoint": checkpoint,
+    }  # fmt: skip
     if settings.processes > 1 and ranks.alone:
         from tasks.learning.loop import group  # noqa: PLC0415 - it calls this function
 
@@ -250,7 +253,7 @@ class _Loop:
         self.ranks.scatter()
         self.network.train()
         steps = Steps(number, (number - 1) * self.batches, self.settings, self.ranks)
-        for index, rows in enumerate(order.split(sizes)):
+        for index, rows in enumerate(torch.split(order, sizes)):
             steps.add(*self._step(rows, (number - 1) * self.batches + index))
         train_loss = steps.mean(sizes)
         outputs = self.answers(self.validation.inputs)
@@ -302,7 +305,8 @@ class _Loop:
                 if not whole:
                     loss = loss * (self.task.weight(targets[part]) / total if len(own) else 0.0)
                 # Several processes' gradients are averaged, and these are addends.
-                (loss if self.ranks.alone else loss * self.ranks.size).backward()
+                scaled = loss if self.ranks.alone else loss * self.ranks.size
+                scaled.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 

@@ -28,7 +28,6 @@ from torch import nn
 from tasks import lease
 from tasks.config import Fit
 from tasks.errors import ConfigError, ModelyardError, ResourceLimit, by_code
-from tasks.learning.loop.memory import ran_out
 from tasks.learning.loop.member import (
     EPOCHS,
     ERROR,
@@ -39,6 +38,7 @@ from tasks.learning.loop.member import (
     VALIDATION,
     read_trained,
 )
+from tasks.learning.loop.memory import ran_out
 from tasks.records import Epoch, from_json
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def train(
     watchers: Sequence[Callable[[Epoch, int], None]],
     **how: Any,
 ) -> Trained:
-    """What `training.train` returns, from `settings.processes` processes; the best weights are put into `network`.
+    """What `training.train` returns, from `settings.processes` processes; `network` gets the best weights.
 
     Raises:
         ConfigError: There are not as many devices.
@@ -97,7 +97,7 @@ def train(
 def check_devices(processes: int, device: str) -> None:
     """Raises ConfigError unless each process can have a device of this kind."""
     found = torch.cuda.device_count() if device == "cuda" else 1
-    if (device == "cuda" and found < processes) or device == "mps":
+    if processes > found and device != "cpu":
         raise ConfigError(
             f"fit.processes is {processes}, but this machine has {found} {device} device{'s'[: found != 1]}",
             fix=f"set fit.processes to {found}, or fit.device to cpu",

@@ -1,6 +1,6 @@
 """One of several processes that train a network; torchrun starts it on a folder that `group` has written.
 
-    python -m torch.distributed.run … -m tasks.learning.loop.member FOLDER
+`python -m torch.distributed.run … -m tasks.learning.loop.member FOLDER`
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _train(folder: Path) -> None:
     from tasks.learning import training  # noqa: PLC0415 - it calls what is above it here
 
     # Our own words, written a moment ago for this process and nobody else.
-    plan: dict[str, Any] = cloudpickle.loads((folder / PLAN).read_bytes())  # noqa: S301
+    plan: dict[str, Any] = cloudpickle.loads((folder / PLAN).read_bytes())
     place = plan.pop("device")
     ranks, attempt = _joined(folder, place)
     device = f"cuda:{os.environ['LOCAL_RANK']}" if place == "cuda" else place
@@ -83,9 +83,9 @@ def _joined(folder: Path, device: str) -> tuple[Ranks, int]:
     rank, size, attempt = (int(os.environ[name]) for name in names)
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store = distributed.FileStore(str(folder / f"store-{attempt}"), size)
+    meet = f"file://{folder / f'store-{attempt}'}"
     backend = "nccl" if device == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+    distributed.init_process_group(backend, init_method=meet, rank=rank, world_size=size)
     return Ranks(rank, size), attempt
 
 

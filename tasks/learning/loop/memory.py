@@ -99,8 +99,8 @@ def _read(file: Path) -> int | None:
 
 
 def _generators() -> list[Tensor]:
-    cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else []
-    return [torch.get_rng_state(), *cuda]
+    in_use: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if in_use else [])]
 
 
 def _restore(states: list[Tensor]) -> None:

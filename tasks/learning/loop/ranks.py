@@ -61,7 +61,7 @@ class Ranks:
         if self.alone:
             return network
         if device.type == "cuda":
-            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+            network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         where = [device] if device.type == "cuda" else None
         # Parts of a network may have no share in an answer, and then have no gradient to wait for.
         return DistributedDataParallel(network, device_ids=where, find_unused_parameters=True)
