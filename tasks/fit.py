@@ -181,9 +181,9 @@ def gap_warning(history: Sequence[Epoch], best: int) -> tuple[str, ...]:
     return ()
 
 
-def strain_warning(trained: Trained, settings: Fit) -> tuple[str, ...]:
-    """Sentences about memory that ran out and processes that ended, both of which were overcome."""
-    found = []
+def remarks(trained: Trained, settings: Fit) -> tuple[str, ...]:
+    """Sentences about overfitting, and about memory that ran out or processes that ended on the way."""
+    found = [*gap_warning(trained.history, trained.best_epoch)]
     if trained.rows_at_once is not None:
         found.append(
             f"memory ran out, so batches of {settings.batch_size} were computed {trained.rows_at_once} rows "
@@ -381,12 +381,7 @@ def fit(
             taken_up=trained.taken_up,
             rows_at_once=trained.rows_at_once,
             base=pretrained.about(encoder.inputs, module),
-            warnings=(
-                *cut_warning(train, encoder),
-                *gap_warning(trained.history, trained.best_epoch),
-                *strain_warning(trained, settings),
-                *live.send(),
-            ),
+            warnings=(*cut_warning(train, encoder), *remarks(trained, settings), *live.send()),
         )
 
     record = store.remember(work, "fit", inputs=inputs, record=FitRecord, build=build)
