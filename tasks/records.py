@@ -143,6 +143,10 @@ class FitRecord:
     """Epochs that a run before this one had trained when it was stopped or died."""
     rows_at_once: int | None = None
     """Rows of a batch that were computed at once, where memory did not suffice for the whole batch."""
+    learned_from: tuple[str, ...] = ("train",)
+    """Parts whose rows the weights have learned from; a refit adds validation."""
+    balanced: bool = False
+    """Whether rare classes weighed more."""
     warnings: tuple[str, ...] = ()
     base: dict[str, str] = field(default_factory=dict)
     """The pretrained model that training began with: name, licence, sha256, and `frozen`, the number of its
