@@ -24,8 +24,8 @@ from tasks.networks import InputSpec, build
 from tasks.records import Epoch
 
 SETTINGS = Fit(epochs=3, batch_size=32, learning_rate=0.01, schedule="cosine")
-TOLERANCE = {"rtol": 1e-3, "atol": 1e-5}
-"""Sums of float32 in another order, carried through 3 epochs of AdamW. Measured: 2e-6."""
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-6}
+"""Sums of float32 in another order, carried through a few epochs of AdamW. Measured: 6e-8."""
 
 
 def table(rows: int = 131) -> Examples:
