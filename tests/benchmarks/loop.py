@@ -11,6 +11,7 @@ with the same validation; `DataLoader` is the same with torch's own over a Tenso
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -60,7 +61,7 @@ def prices() -> Case:
     def make() -> nn.Module:
         return build({"kind": "mlp", **options}, InputSpec(outputs=1, numbers=40, levels=(6,) * 40))
 
-    settings = Fit(epochs=10, batch_size=64, learning_rate=0.002)
+    settings = Fit(epochs=30, batch_size=64, learning_rate=0.002)
     return make, Examples((numbers, codes), numbers[:, 0]), settings
 
 
@@ -90,7 +91,11 @@ def ours(network: nn.Module, known: Examples, held_out: Examples, settings: Fit)
     """The whole loop, watched by a progress bar."""
     loss = loss_of(known)
     task = Task(loss, lambda outputs: float(loss(outputs, held_out.targets)), higher_is_better=False)
-    with tempfile.TemporaryDirectory() as place, Progress(console=Console(quiet=True)) as bar:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        Path(os.devnull).open("w") as nowhere,
+        Progress(console=Console(file=nowhere, force_terminal=True), refresh_per_second=3) as bar,
+    ):
         line = bar.add_task("fit", total=settings.epochs)
         with training.watching(lambda epoch, planned: bar.update(line, completed=epoch.epoch)):
             training.train(
