@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -29,13 +29,14 @@ from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
 from tasks.learning.loop import group
 from tasks.learning.loop.memory import ran_out
+from tasks.learning.loop.remarks import remarks
 from tasks.learning.raw import type_name
 from tasks.learning.subwords import SubwordInputs
 from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
 from tasks.learning.words import TextInputs
 from tasks.networks import count_parameters
-from tasks.own.extension import digests
+from tasks.own.extension import digests, ours
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
 from tasks.splitting import parts
@@ -113,7 +114,7 @@ def make_task(
     augments = shift > 0 and isinstance(encoder.inputs, ImageInputs)
     return training.Task(
         loss=make_loss(encoder.target, weights),
-        weight=len if weights is None else partial(_weight, weights),
+        weight=torch.numel if weights is None else partial(_weight, weights),
         metric=measured,
         higher_is_better=higher_is_better(kind, metric),
         augment=shifted if augments else lambda inputs: inputs,
@@ -170,33 +171,6 @@ def cut_warning(train: Dataset, encoder: Encoder) -> tuple[str, ...]:
     )
 
 
-def gap_warning(history: Sequence[Epoch], best: int) -> tuple[str, ...]:
-    """A sentence about overfitting where the validation loss has left the train loss behind."""
-    chosen, last = history[best - 1], history[-1]
-    if last.validation_loss > 1.1 * chosen.validation_loss and last.train_loss < chosen.train_loss:
-        return (
-            f"overfitting after epoch {best}: validation loss rose from {chosen.validation_loss:.4g} to "
-            f"{last.validation_loss:.4g} while train loss fell; the weights of epoch {best} are kept",
-        )
-    return ()
-
-
-def remarks(trained: Trained, settings: Fit) -> tuple[str, ...]:
-    """Sentences about overfitting, and about memory that ran out or processes that ended on the way."""
-    found = [*gap_warning(trained.history, trained.best_epoch)]
-    if trained.rows_at_once is not None:
-        found.append(
-            f"memory ran out, so batches of {settings.batch_size} were computed {trained.rows_at_once} rows "
-            "at a time and their gradients added up; each step is still made by the whole batch"
-        )
-    if trained.restarts:
-        found.append(
-            f"one of {settings.processes} processes of the training ended, and all went on from the last "
-            f"checkpoint ({trained.restarts} of {group.RESTARTS} times)"
-        )
-    return tuple(found)
-
-
 class _Live:
     """Sends epochs to MLflow as they end, at most once a second.
 
@@ -244,19 +218,27 @@ def new_network(network: Network, encoder: Encoder, seed: int) -> nn.Module:
 
 
 def refit(
-    chosen: Trained, network: nn.Module, known: Examples, held_out: Examples, what: training.Task,
+    chosen: Trained, make: Callable[[], nn.Module], known: Examples, held_out: Examples, what: training.Task,
     settings: Fit, checkpoint: Path, how: dict[str, Any],
 ) -> Trained:  # fmt: skip
     """Trains anew on train and validation rows for as many epochs as were best on the latter.
 
     The schedule is laid over these epochs, so it ends in small steps although the best epoch was in the
     midst of the first one's. What was fitted besides the weights stays as the train rows made it. The
-    history stays too: it is the one whose validation losses mean something.
+    history stays too: it is the one whose validation losses mean something. Where it is not asked for, or
+    `fit.minutes` ends it early, `chosen` stays: fewer epochs than were best would be another network.
     """
+    if not settings.refit:
+        return chosen
     place = checkpoint.with_name(f"{checkpoint.name}-refit")
+    if settings.minutes is not None:
+        left = settings.minutes - chosen.seconds / 60
+        if left * 60 * len(chosen.history) < chosen.seconds * chosen.best_epoch:
+            return chosen
+        settings = settings.model_copy(update={"minutes": left})
     with training.unwatched():
         again = training.train(
-            network,
+            make(),
             known + held_out,
             held_out,
             what,
@@ -266,7 +248,8 @@ def refit(
             **how,
         )
     shutil.rmtree(place, ignore_errors=True)
-    return replace(chosen, weights=again.weights, seconds=chosen.seconds + again.seconds)
+    weights = chosen.weights if again.stopped == "minutes" else again.weights
+    return replace(chosen, weights=weights, seconds=chosen.seconds + again.seconds)
 
 
 @contextmanager
@@ -288,8 +271,8 @@ def _precision(settings: Fit, device: str, data: Dataset, network: Network) -> s
     return devices.resolve_precision(settings.precision, device, convolutional=images, encoder=encoder)
 
 
-def _own_code(network: Network, metric: str, clean: Sequence[Operation]) -> dict[str, str]:
-    return digests([network.kind, metric, *(getattr(operation, "run", None) for operation in clean)])
+def _own_parts(network: Network, metric: str, clean: Sequence[Operation]) -> list[str | None]:
+    return [network.kind, metric, *(getattr(operation, "run", None) for operation in clean)]
 
 
 @task(name="fit")
@@ -335,17 +318,18 @@ def fit(
         TrainingDiverged: A loss or gradient stopped being finite.
         ResourceLimit: Memory ran out.
     """
-    device = devices.resolve_device(settings.device)
+    device, own_parts = devices.resolve_device(settings.device), _own_parts(network, metric, clean)
     group.check_devices(settings.processes, device)
     inputs = {
         "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind,
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,
         "clean": [op.model_dump(mode="json") for op in clean], "encode": encode.model_dump(mode="json"),
         "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
-        "metric": metric, "seed": seed, "device": device, "own": _own_code(network, metric, clean),
+        "metric": metric, "seed": seed, "device": device, "own": digests(own_parts),
         "base": pretrained.identity(network.model) if isinstance(network, Pretrained) else None,
     }  # fmt: skip
-    checkpoint = work / "checkpoints" / store.digest([inputs, store.code_digest()])[:20]
+    also = ours(own_parts)
+    checkpoint = work / "checkpoints" / store.key(inputs, __name__, *also)
 
     def build(folder: Path) -> FitRecord:
         data, part = Dataset.load(cleaned.folder), parts.load(split.folder)
@@ -360,9 +344,8 @@ def fit(
         what = make_task(encoder, validation.rows[target], settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live):
-            trained = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
-            if settings.refit:
-                trained = refit(trained, make(), known, held_out, what, settings, checkpoint, how)
+            judged = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
+            trained = refit(judged, make, known, held_out, what, settings, checkpoint, how)
         before = Dataset.load(raw.folder)
         unused = unused_columns(before, target=target, columns=columns, exclude=exclude)
         bundle = describe(before, network, clean, kind=kind, target=target, unused=unused)
@@ -384,9 +367,10 @@ def fit(
             learned_from=("train", "validation") if settings.refit else ("train",),
             balanced=settings.class_weights == "balanced",
             base=pretrained.about(encoder.inputs, module),
-            warnings=(*cut_warning(train, encoder), *remarks(trained, settings), *live.send()),
+            warnings=(*cut_warning(train, encoder), *remarks(settings, judged, trained), *live.send()),
         )
 
-    record = store.remember(work, "fit", inputs, FitRecord, build)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    record = store.remember(work, "fit", inputs, FitRecord, build, also)
+    if record.step.status == "ran":
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return record

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows import audience, occupation
+from flows import audience, occupation, past
 from flows.books import provenance
 from flows.books.keeping import Books, device_of
 from flows.occupation import Policy
+from flows.reuse import collecting, resuming
 from flows.roots import find_root
 from tasks import config as configuration
 from tasks import store
@@ -22,6 +25,8 @@ from tasks.config import Project, own
 from tasks.lease import Lease
 from tasks.records import RunRef
 from tasks.registry import tracking, unfinished
+
+B = TypeVar("B", bound=Books)
 
 STOPPED = {
     "CANCELLED": "cancelled; nothing was registered, the last whole checkpoint is kept",
@@ -39,6 +44,8 @@ def training(
     *,
     retraining: bool = False,
     if_running: Policy = "wait",
+    resumes: str | None = None,
+    allow_changed: bool = False,
 ) -> Iterator[Books]:
     """Opens the books of one run; whatever ends the block is what they say in the end.
 
@@ -49,6 +56,8 @@ def training(
         settings: Assignments `dotted.key=value`.
         retraining: Whether a decision comes first; only after it is the device looked for.
         if_running: What happens if another run of the project goes on.
+        resumes: Id of a run of the project that this one goes on with, by that one's settings.
+        allow_changed: Go on although code, settings or data have changed since.
 
     Raises:
         ConfigError: The configuration is wrong or its device is not there; no run was begun.
@@ -57,18 +66,56 @@ def training(
     """
     place = find_root(root)
     path = Path(source).resolve() if source else None
-    loaded = configuration.load(
-        place, project, source=path, settings=tuple(settings or ()), retraining=retraining
-    )
+    if resumes is not None:
+        loaded = resuming.project(place, resumes, allow_changed=allow_changed)
+    else:
+        loaded = configuration.load(
+            place, project, source=path, settings=tuple(settings or ()), retraining=retraining
+        )
     own.require(loaded.config)
     if not retraining:
         device_of(loaded.config)
-    who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
+    action = "retrain" if retraining else "train"
+    asked = {"action": action, "source": source, "settings": settings or []}
+    tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}
+    how: dict[str, Any] = {"action": action, "experiment": project, "if_running": if_running}
+    with opened(loaded, place, Books, tags, **how) as books:
+        yield books
+
+
+@contextmanager
+def opened(
+    loaded: Project,
+    root: Path,
+    kind: Callable[[Project, Path, RunRef], B],
+    tags: dict[str, str],
+    *,
+    action: str,
+    experiment: str,
+    if_running: Policy,
+) -> Iterator[B]:
+    """Opens the books of one run of a project that is loaded.
+
+    Args:
+        loaded: The project.
+        root: The checkout.
+        kind: What the books are made by.
+        tags: What the run says of itself, besides where it comes from.
+        action: What the run does, in a word.
+        experiment: Where in MLflow it is entered.
+        if_running: What happens if another run of the project goes on.
+
+    Raises:
+        RegistryConflict: Another run of the project goes on, and the policy is to refuse.
+        Unavailable: The MLflow store can't be reached.
+    """
+    project, who = loaded.config.name, {"action": action, "flow_run_id": str(flow_run.id)}
     with (
-        occupation.run(place, project=project, **who) as held,
-        occupation.project(place, project, if_running, audience.present().waits, **who),
+        occupation.run(root, project=project, **who) as held,
+        occupation.project(root, project, if_running, audience.present().waits, **who),
     ):
-        books = Books(loaded, place, _begin(loaded, place, held))
+        collecting.make_room(root, loaded.work)
+        books = kind(loaded, root, _begin(loaded, root, held, experiment, tags))
         with _ending(books, held):
             yield books
 
@@ -96,7 +143,7 @@ def _ending(books: Books, held: Lease) -> Iterator[None]:
         held.note(mlflow_ended=True)
 
 
-def _begin(project: Project, root: Path, held: Lease) -> RunRef:
+def _begin(project: Project, root: Path, held: Lease, experiment: str, asked: dict[str, str]) -> RunRef:
     page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
     tags = {
         "mlflow.note.content": f"[Prefect flow run]({page})",
@@ -105,10 +152,14 @@ def _begin(project: Project, root: Path, held: Lease) -> RunRef:
         "prefect.flow_run": page,
         unfinished.LEASE: held.path.name,
         unfinished.HOST: str(held.facts["host"]),
+        past.CODE: provenance.code_digest(project.config),
+        **asked,
         **provenance.git_state(root),
     }
-    run = tracking.start_run(tracking.connect(root), project.config.name, root, tags=tags)
+    run = tracking.start_run(tracking.connect(root), experiment, root, tags=tags)
     held.note(mlflow_run_id=run.run_id)
+    if before := asked.get(past.RESUMES):
+        tracking.set_tags(dataclasses.replace(run, run_id=before), {past.RESUMED_BY: run.run_id})
     tracking.log_params(run, project.config.model_dump(mode="json", by_alias=True))
     with tempfile.TemporaryDirectory() as place:
         text = configuration.as_yaml(project.config)

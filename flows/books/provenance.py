@@ -51,14 +51,14 @@ def environment(device: str) -> dict[str, str]:
 def inputs_digest(config: Config, fingerprint: str) -> str:
     """Digest of everything that makes a model; the same inputs never make a second version.
 
-    Where a model is registered, on which device it is trained, and when it is trained again, is no part
-    of what it is.
+    Where a model is registered, on which device it is trained, when it is trained again and how better
+    settings are searched for, is no part of what it is.
     """
     return store.digest(
         {
             "fingerprint": fingerprint,
             "config": _making(config),
-            "code": store.code_digest(),
+            "code": store.code_digest(*own.ours(config)),
             "libraries": store.library_versions(),
         }
     )
@@ -74,15 +74,16 @@ def settings_digest(project: Project) -> str:
     return store.digest({"config": _making(project.config), "suite": asked.digest})
 
 
-def code_digest() -> str:
-    """Digest of the library's own source and of the versions of what computes."""
-    return store.digest({"code": store.code_digest(), "libraries": store.library_versions()})
+def code_digest(config: Config) -> str:
+    """Digest of the source that makes a project's model, and of the versions of what computes."""
+    return store.digest({"code": store.code_digest(*own.ours(config)), "libraries": store.library_versions()})
 
 
 def _making(config: Config) -> dict[str, Any]:
     settings: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
     settings.pop("register")
     settings.pop("retrain")
+    settings.pop("sweep")
     settings.pop("preset")  # what it sets counts, whatever it is called
     settings["source"].pop("path", None)  # the fingerprint knows the content, wherever it lies
     settings["fit"].pop("device")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows import outcome, terminal
-from flows.commands.options import DEFAULT, Common
+from flows.commands.options import DEFAULT, Common, Forced
 from tasks.config import Project
 from tasks.errors import ConfigError
 from tasks.records import to_json
@@ -30,6 +30,7 @@ def train(
     if_running: Literal["wait", "cancel", "refuse"] = "refuse",
     fast_dev_run: Annotated[bool, Parameter(negative="")] = False,
     overfit_batches: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1000))] = None,
+    force: Forced = None,
     common: Common = DEFAULT,
 ) -> int:
     """Train, judge and register a project's model.
@@ -51,6 +52,8 @@ def train(
         Take two batches through every step but the last, in seconds; records and registers nothing.
     overfit_batches
         Learn this many batches by heart and say whether that worked; records and registers nothing.
+    force
+        Step that runs again, whatever was done before; may be repeated.
     """
     from tasks import config  # noqa: PLC0415
     from tasks.config import own  # noqa: PLC0415
@@ -68,6 +71,7 @@ def train(
         "source": place,
         "settings": settings,
         "if_running": if_running,
+        "force": list(force or ()),
     }
     return tell(common, run_here(common, "train", words), fail_on_reject=fail_on_reject)
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,38 +24,18 @@ from tasks.learning.devices import fits, threads
 from tasks.learning.loop.memory import RowsAtOnce, in_halves
 from tasks.learning.loop.ranks import ALONE, Ranks
 from tasks.learning.loop.steps import Steps, guard
+from tasks.learning.loop.watchers import Watcher, unwatched, watchers, watching
 from tasks.learning.schedule import learning_rate, planned_epochs
 from tasks.records import Epoch
 
-Watcher = Callable[[Epoch, int], None]
-"""Called after each epoch with its record and the number of epochs planned."""
+__all__ = ["Examples", "Loss", "Task", "Trained", "Watcher", "train", "unwatched", "watching"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(outputs (batch, k) or (members, batch, k), targets (batch,)) -> scalar."""
 
-_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
-
 EVALUATION_BATCH = 2048
-
-
-@contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
-    """Within this block every training reports its epochs to `watcher`, such as a progress bar."""
-    token = _watchers.set((*_watchers.get(), watcher))
-    try:
-        yield
-    finally:
-        _watchers.reset(token)
-
-
-@contextmanager
-def unwatched() -> Iterator[None]:
-    """Within this block trainings report to nobody."""
-    token = _watchers.set(())
-    try:
-        yield
-    finally:
-        _watchers.reset(token)
+TOGETHER = 16
+"""Batches after which several processes ask each other whether the time is up."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +52,10 @@ class Examples:
         """These examples, then the others; padded rows become as wide as the widest."""
         inputs = tuple(_stacked(*pair) for pair in zip(self.inputs, other.inputs, strict=True))
         return Examples(inputs, torch.cat([self.targets, other.targets]))
+
+    def take(self, rows: Tensor | slice) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Inputs (batch, ...) and targets (batch,)."""
+        return tuple(x[rows] for x in self.inputs), self.targets[rows]
 
     @property
     def size(self) -> int:
@@ -102,7 +84,7 @@ class Task:
     metric: Callable[[Tensor], float]
     higher_is_better: bool
     augment: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] = field(default=lambda inputs: inputs)
-    weight: Callable[[Tensor], Tensor | float] = field(default=len)
+    weight: Callable[[Tensor], Tensor | float] = field(default=torch.numel)
 
 
 @dataclass(frozen=True)
@@ -149,7 +131,7 @@ def train(
         precision: float32 or bfloat16.
         checkpoint: Folder of checkpoints; a whole one from the same inputs is taken up.
         stop_at: Lays the schedule over so many epochs instead of the planned ones and returns the last
-            weights, whatever the validation metric says.
+            weights, whatever the validation metric says. `fit.minutes` cuts this short, too.
         ranks: Which of several processes this is; all call this with the same arguments. Where
             `fit.processes` asks for several and this is the only one, it starts them and waits.
 
@@ -165,22 +147,24 @@ def train(
         from tasks.learning.loop import group  # noqa: PLC0415 - it calls this function
 
         return group.train(
-            network, examples, validation, task, settings, **how, stop_at=stop_at, watchers=_watchers.get()
+            network, examples, validation, task, settings, **how, stop_at=stop_at, watchers=watchers()
         )
     with threads(settings.threads):
         loop = _Loop(network.to(device), examples, validation, task, settings, stop_at, ranks, **how)
         began = time.perf_counter() - loop.spent
+        loop.deadline = began + 60 * (settings.minutes or math.inf)
         saver = checkpoints.Saver(checkpoint, loop.state, done=len(loop.history))
         while (stopped := loop.finished()) is None:
             epoch = loop.run_epoch()
             loop.spent = ranks.agreed(time.perf_counter() - began)
-            if ranks.rank == 0:
+            if ranks.rank == 0 and not loop.cut:  # a checkpoint holds whole epochs
                 saver.offer()
             try:
-                for watcher in _watchers.get():
+                for watcher in watchers():
                     watcher(epoch, loop.epochs)
             except BaseException:
-                saver.save()  # whoever stops a training between two epochs loses none
+                if not loop.cut:
+                    saver.save()  # whoever stops a training between two epochs loses none
                 raise
     best = {name: tensor.cpu() for name, tensor in loop.best.items()}
     history, at_once = tuple(loop.history), loop.rows_at_once.limit
@@ -222,6 +206,8 @@ class _Loop:
         self.best_epoch = 0
         self.best_value = -math.inf
         self.spent = 0.0
+        self.deadline = math.inf
+        self.cut = False
         self._resume(checkpoint)
         self.taken_up = ranks.same(len(self.history))
         if not self.taken_up:
@@ -231,6 +217,8 @@ class _Loop:
     def finished(self) -> str | None:
         """Why training is over, or None while it is not."""
         done, settings = len(self.history), self.settings
+        if self.cut:
+            return "minutes"
         if done >= self.epochs:
             return "epochs"
         if self.stop_at is not None:
@@ -242,21 +230,21 @@ class _Loop:
         return None
 
     def run_epoch(self) -> Epoch:
-        """One pass over the train rows and one over the validation rows."""
+        """One pass over the train rows, cut short where the time is up, and one over the validation rows."""
         number, began = len(self.history) + 1, time.perf_counter()
         # Derived anew for each epoch: what came before, or on which run, leaves no trace.
         torch.manual_seed((self.seed * 1_000_003 + number) % 2**63)
         batches = hooks.batches(len(self.examples), self.settings.batch_size, self.lengths)
-        sizes = [len(rows) for rows in batches]
-        # In one copy: one for each batch would wait for the device.
-        order = torch.cat([*batches]).to(self.examples.targets.device)
         self.ranks.scatter()
         self.network.train()
         steps = Steps(number, (number - 1) * self.batches, self.settings, self.ranks)
-        for index, rows in enumerate(torch.split(order, sizes)):
-            steps.add(*self._step(rows, (number - 1) * self.batches + index))
-        train_loss = steps.mean(sizes)
-        outputs = self.answers(self.validation.inputs)
+        for index, rows in enumerate(self._placed(batches)):
+            self.cut = self._is_late(index)
+            if self.cut:
+                break
+            steps.add(*self._step(rows, (number - 1) * self.batches + index), len(rows))
+        train_loss = steps.mean()
+        outputs = self.answers(self.validation)
         loss = float(self.task.loss(outputs, self.validation.targets))
         epoch = Epoch(
             epoch=number,
@@ -270,6 +258,20 @@ class _Loop:
         self._keep_if_best(epoch)
         self.history.append(epoch)
         return epoch
+
+    def _placed(self, batches: Iterable[Tensor]) -> Iterable[Tensor]:
+        """Positions in the memory where the examples lie."""
+        place = self.examples.targets.device
+        if place.type == "cpu":
+            return batches
+        known = [*batches]  # in one copy: one for each batch would wait for the device
+        return torch.split(torch.cat(known).to(place), [len(rows) for rows in known])
+
+    def _is_late(self, index: int) -> bool:
+        """Whether the time was up before this batch of an epoch; of several processes the first decides."""
+        if not index or math.isinf(self.deadline) or (index % TOGETHER and not self.ranks.alone):
+            return False
+        return self.ranks.agreed(time.perf_counter() > self.deadline)
 
     def _step(self, rows: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
         """One small change; the batch's loss before it, and the norm of its gradient where it is clipped."""
@@ -292,18 +294,19 @@ class _Loop:
             own: The rows of it that this process computes; the loss is its addend then.
         """
         counted = own if len(own) else rows[:1]  # all have to take part, if only with something times zero
-        inputs = self.task.augment(tuple(self._near(x[counted]) for x in self.examples.inputs))
-        targets = self._near(self.examples.targets[counted])
+        found, targets = self._taken(counted)
+        inputs, axis = self.task.augment(found), targets.dim() - 1
         parts = self.rows_at_once.parts(len(counted))
         whole = len(own) == len(rows) and len(parts) == 1
-        total = 1.0 if whole else self.task.weight(self._near(self.examples.targets[rows]))
+        total = 1.0 if whole else self.task.weight(self._taken(rows)[1])
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for part in parts:
             with self.ranks.adding(self.model, last=part is parts[-1]):
-                loss = self._loss(tuple(x[part] for x in inputs), targets[part])
+                at = (slice(None),) * axis + (part,)
+                loss = self._loss(tuple(x[at] for x in inputs), targets[at])
                 if not whole:
-                    loss = loss * (self.task.weight(targets[part]) / total if len(own) else 0.0)
+                    loss = loss * (self.task.weight(targets[at]) / total if len(own) else 0.0)
                 # Several processes' gradients are averaged, and these are addends.
                 scaled = loss if self.ranks.alone else loss * self.ranks.size
                 scaled.backward()  # type: ignore[no-untyped-call]
@@ -315,11 +318,13 @@ class _Loop:
             outputs = self.model(*inputs)
         return self.task.loss(outputs.float(), targets)
 
-    def _near(self, part: Tensor) -> Tensor:
-        """The same values in the memory of the device, perhaps still on their way."""
-        if part.device.type == self.device.type:
-            return part
-        return part.pin_memory().to(self.device, non_blocking=True)
+    def _taken(self, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Inputs and targets in the memory of the device, perhaps still on their way."""
+        inputs, targets = self.examples.take(rows)
+        if targets.device.type == self.device.type:
+            return inputs, targets
+        *inputs_there, there = (x.pin_memory().to(self.device, non_blocking=True) for x in (*inputs, targets))
+        return tuple(inputs_there), there
 
     def _keep_if_best(self, epoch: Epoch) -> None:
         last = self.batches * epoch.epoch - 1
@@ -332,16 +337,17 @@ class _Loop:
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 
     @torch.no_grad()
-    def answers(self, inputs: tuple[Tensor, ...]) -> Tensor:
+    def answers(self, examples: Examples) -> Tensor:
         """Outputs (n, k) float32 in eval mode."""
         self.network.eval()
-        parts = [torch.empty(0, device=self.device)]
-        own = self.ranks.span(len(inputs[0]))
+        own = self.ranks.span(len(examples))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            for start in range(own.start, own.stop, EVALUATION_BATCH):
-                batch = tuple(x[start : min(start + EVALUATION_BATCH, own.stop)] for x in inputs)
-                parts.append(in_halves(self.network, batch).float())
-        return self.ranks.joined(torch.cat(parts)).to(self.device)
+            parts = [
+                in_halves(lambda rows: self.network(*examples.take(rows)[0]).float(), start, stop)
+                for start in range(own.start, own.stop, EVALUATION_BATCH)
+                for stop in (min(start + EVALUATION_BATCH, own.stop),)
+            ]
+        return self.ranks.joined(parts).to(self.device)
 
     def state(self) -> checkpoints.State:
         """What a checkpoint holds."""

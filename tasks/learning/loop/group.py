@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from tasks import lease
@@ -76,8 +75,8 @@ def train(
     shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
     folder.mkdir(parents=True, mode=0o700)
     try:
-        _write(folder / EXAMPLES, examples)
-        _write(folder / VALIDATION, validation)
+        torch.save(examples, folder / EXAMPLES)
+        torch.save(validation, folder / VALIDATION)
         plan = {
             "network": network, "task": task, "settings": settings, "device": device,
             "checkpoint": checkpoint, **how,
@@ -102,11 +101,6 @@ def check_devices(processes: int, device: str) -> None:
             f"fit.processes is {processes}, but this machine has {found} {device} device{'s'[: found != 1]}",
             fix=f"set fit.processes to {found}, or fit.device to cpu",
         )
-
-
-def _write(file: Path, examples: Examples) -> None:
-    tensors = {f"{i}": tensor.contiguous() for i, tensor in enumerate(examples.inputs)}
-    save_file({**tensors, "targets": examples.targets.contiguous()}, file)
 
 
 @contextmanager

@@ -28,9 +28,9 @@ from tasks.records import Epoch, from_json, to_json
 from tasks.store import replacing, write_json
 
 if TYPE_CHECKING:
-    from tasks.learning.training import Examples, Trained
+    from tasks.learning.training import Trained
 
-PLAN, EXAMPLES, VALIDATION = "plan", "examples.safetensors", "validation.safetensors"
+PLAN, EXAMPLES, VALIDATION = "plan", "examples", "validation"
 EPOCHS, TRAINED, ERROR, OWNER = "epochs", "trained.safetensors", "error.json", "owner"
 
 
@@ -62,12 +62,15 @@ def _leash(owner: Path) -> None:
 def _train(folder: Path) -> None:
     from tasks.learning import training  # noqa: PLC0415 - it calls what is above it here
 
-    # Our own words, written a moment ago for this process and nobody else.
+    # Files of our own, written a moment ago for this process and nobody else. The examples are mapped into
+    # memory, which all processes share.
     plan: dict[str, Any] = cloudpickle.loads((folder / PLAN).read_bytes())
     place = plan.pop("device")
     ranks, attempt = _joined(folder, place)
     device = f"cuda:{os.environ['LOCAL_RANK']}" if place == "cuda" else place
-    examples, validation = (_read(folder / name) for name in (EXAMPLES, VALIDATION))
+    examples, validation = (
+        torch.load(folder / name, mmap=True, weights_only=False) for name in (EXAMPLES, VALIDATION)
+    )
     network, task, settings = (plan.pop(name) for name in ("network", "task", "settings"))
     with training.watching(_teller(folder / EPOCHS)) if not ranks.rank else training.unwatched():
         trained = training.train(
@@ -95,16 +98,6 @@ def _teller(file: Path) -> Callable[[Epoch, int], None]:
             target.write(json.dumps({"epoch": to_json(epoch), "planned": planned}) + "\n")
 
     return tell
-
-
-def _read(file: Path) -> Examples:
-    """Examples that are mapped from a file: all processes share the memory."""
-    from tasks.learning.training import Examples  # noqa: PLC0415
-
-    with safe_open(file, framework="pt") as source:
-        names = list(source.keys())
-        inputs = tuple(source.get_tensor(str(i)) for i in range(len(names) - 1))
-        return Examples(inputs, source.get_tensor("targets"))
 
 
 def _write(file: Path, trained: Trained, restarts: int) -> None:

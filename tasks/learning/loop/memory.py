@@ -77,17 +77,15 @@ class RowsAtOnce:
         write_json(self._file, self.limit)
 
 
-def in_halves(network: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
-    """Answers of a network in eval mode, (n, k), for as many rows at a time as memory suffices for."""
-    rows = len(inputs[0])
+def in_halves(answers: Callable[[slice], Tensor], start: int, stop: int) -> Tensor:
+    """Answers (n, k) for rows `start` to `stop`, for as many at a time as memory suffices for."""
     try:
-        return network(*inputs)
+        return answers(slice(start, stop))
     except (MemoryError, RuntimeError) as error:
-        if not ran_out(error) or rows <= 1:
+        if not ran_out(error) or stop - start <= 1:
             raise
-    middle = rows // 2
-    halves = (tuple(x[part] for x in inputs) for part in (slice(middle), slice(middle, None)))
-    return torch.cat([in_halves(network, half) for half in halves])
+    middle = (start + stop) // 2
+    return torch.cat([in_halves(answers, start, middle), in_halves(answers, middle, stop)], dim=-2)
 
 
 def _read(file: Path) -> int | None:

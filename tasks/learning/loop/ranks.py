@@ -81,13 +81,13 @@ class Ranks:
             distributed.all_reduce(values)
         return values
 
-    def joined(self, rows: Tensor) -> Tensor:
-        """Rows (n, k) of all processes, in order, on the CPU."""
+    def joined(self, parts: list[Tensor]) -> Tensor:
+        """Rows (n, k) of all processes, in order; of several processes on the CPU."""
         if self.alone:
-            return rows
-        found: list[Tensor] = [rows] * self.size
-        distributed.all_gather_object(found, rows.cpu())
-        return torch.cat([part for part in found if len(part)])
+            return torch.cat(parts, dim=-2)
+        found: list[list[Tensor]] = [parts] * self.size
+        distributed.all_gather_object(found, [part.cpu() for part in parts])
+        return torch.cat([part for each in found for part in each], dim=-2)
 
     def agreed(self, value: T) -> T:
         """What the first process says."""

@@ -33,10 +33,12 @@ class Steps:
         self._epoch, self._before, self._settings, self._ranks = epoch, before, settings, ranks
         self._losses: list[Tensor] = []
         self._norms: list[Tensor] = []
+        self._sizes: list[int] = []
         self._seen: list[float] = []
 
-    def add(self, loss: Tensor, norm: Tensor | None) -> None:
-        """Notes one step: scalars that are still being computed, perhaps."""
+    def add(self, loss: Tensor, norm: Tensor | None, rows: int) -> None:
+        """Notes one step: scalars that are still being computed, perhaps, and the batch's rows."""
+        self._sizes.append(rows)
         self._losses.append(loss)
         if norm is not None:
             self._norms.append(norm)
@@ -59,10 +61,10 @@ class Steps:
         self._losses.clear()
         self._norms.clear()
 
-    def mean(self, sizes: list[int]) -> float:
-        """The mean loss of the epoch's rows; `sizes` are the batches'."""
+    def mean(self) -> float:
+        """The mean loss of the rows so far."""
         self.look()
-        return sum(loss * size for loss, size in zip(self._seen, sizes, strict=True)) / sum(sizes)
+        return sum(loss * rows for loss, rows in zip(self._seen, self._sizes, strict=True)) / sum(self._sizes)
 
 
 def guard(value: float, what: str, epoch: int, step: int, settings: Fit) -> None:
