@@ -23,10 +23,13 @@ from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.ladder import metrics
-from tasks.learning import bagging, devices, pretrained, scoring, training
+from tasks.learning import devices, pretrained, scoring, training
 from tasks.learning.augment import shift_images
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
+from tasks.learning.loop import bagging, group
+from tasks.learning.loop.memory import ran_out
+from tasks.learning.loop.remarks import remarks
 from tasks.learning.raw import type_name
 from tasks.learning.subwords import SubwordInputs
 from tasks.learning.targets import Labels, Scale
@@ -129,10 +132,15 @@ def make_task(
     augments = shift > 0 and isinstance(encoder.inputs, ImageInputs)
     return training.Task(
         loss=make_loss(encoder.target, weights),
+        weight=torch.numel if weights is None else partial(_weight, weights),
         metric=measured,
         higher_is_better=higher_is_better(kind, metric),
         augment=shifted if augments else lambda inputs: inputs,
     )
+
+
+def _weight(of_class: Tensor, targets: Tensor) -> Tensor:
+    return of_class.to(targets.device)[targets].sum()
 
 
 def describe(
@@ -179,27 +187,6 @@ def cut_warning(train: Dataset, encoder: Encoder) -> tuple[str, ...]:
         f"{share:.1%} of the train texts are longer than what is read in order, {inputs.length} words of "
         f"{inputs.characters} characters (encode.words.length, encode.words.characters)",
     )
-
-
-def gap_warning(history: Sequence[Epoch], best: int) -> tuple[str, ...]:
-    """A sentence about overfitting where the validation loss has left the train loss behind."""
-    chosen, last = history[best - 1], history[-1]
-    if last.validation_loss > 1.1 * chosen.validation_loss and last.train_loss < chosen.train_loss:
-        return (
-            f"overfitting after epoch {best}: validation loss rose from {chosen.validation_loss:.4g} to "
-            f"{last.validation_loss:.4g} while train loss fell; the weights of epoch {best} are kept",
-        )
-    return ()
-
-
-def budget_warning(settings: Fit, judged: Trained, kept: Trained) -> tuple[str, ...]:
-    """A sentence about validation rows that were not learned from, since the time was up before."""
-    if settings.refit and kept.weights is judged.weights:
-        return (
-            f"fit.minutes ({settings.minutes:g}) left no time to train again on train and validation rows; "
-            "the weights are those of the train rows alone",
-        )
-    return ()
 
 
 class _Live:
@@ -288,9 +275,8 @@ def _memory(settings: Fit) -> Iterator[None]:
     """Memory that ran out, told as such."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if isinstance(error, RuntimeError) and "out of memory" not in text and "allocate memory" not in text:
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
             raise
         raise ResourceLimit(
             f"memory ran out in training with batches of {settings.batch_size}",
@@ -355,6 +341,7 @@ def fit(
         ResourceLimit: Memory ran out.
     """
     device, own_parts = devices.resolve_device(settings.device), _own_parts(network, metric, clean)
+    group.check_devices(settings.processes, device)
     inputs = {
         "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind,
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,
@@ -398,15 +385,11 @@ def fit(
             stopped=trained.stopped,
             history=trained.history,
             taken_up=trained.taken_up,
+            rows_at_once=trained.rows_at_once,
             learned_from=("train", "validation") if settings.refit or settings.bagging else ("train",),
             balanced=settings.class_weights == "balanced",
             base=pretrained.about(encoder.inputs, module),
-            warnings=(
-                *cut_warning(train, encoder),
-                *gap_warning(trained.history, trained.best_epoch),
-                *budget_warning(settings, judged, trained),
-                *live.send(),
-            ),
+            warnings=(*cut_warning(train, encoder), *remarks(settings, judged, trained), *live.send()),
         )
 
     record = store.remember(work, "fit", inputs, FitRecord, build, also)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.markup import escape
 from flows import outcome, terminal
 from flows.commands.options import DEFAULT, Common, Forced
 from tasks.config import Project
+from tasks.errors import ConfigError
 from tasks.records import to_json
 
 REJECTED = 4
@@ -112,6 +114,7 @@ def run_here(common: Common, flow: str, words: dict[str, Any]) -> dict[str, Any]
     """
     from flows.servers.prefect_server import connected, prefect_server  # noqa: PLC0415
 
+    _refuse_torchrun()
     root, began = common.place, time.monotonic()
     with prefect_server(root) as server:
         _prepare(root)
@@ -120,6 +123,16 @@ def run_here(common: Common, flow: str, words: dict[str, Any]) -> dict[str, Any]
             summary = _run(common.console(), flow, words, debug=common.debug)
     summary["seconds"] = round(time.monotonic() - began, 3)
     return summary
+
+
+def _refuse_torchrun() -> None:
+    """Raises ConfigError in a process that torchrun started: each would be a run of its own."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise ConfigError(
+            f"torchrun started this as process {os.environ.get('RANK')} of {os.environ.get('WORLD_SIZE')}, "
+            "and each would be a run of its own",
+            fix="start it once, without torchrun, and set fit.processes to the number of processes",
+        )
 
 
 def tell(common: Common, summary: dict[str, Any], *, fail_on_reject: bool) -> int:
