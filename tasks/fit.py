@@ -36,6 +36,7 @@ from tasks.networks import count_parameters
 from tasks.own.extension import digests
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
+from tasks.spans import ITSELF, span
 from tasks.splitting import parts
 
 
@@ -265,6 +266,7 @@ def _own_code(network: Network, metric: str, clean: Sequence[Operation]) -> dict
 
 
 @task(name="fit")
+@span(ITSELF)
 def fit(
     raw: ValidateRecord,
     cleaned: CleanRecord,
@@ -335,7 +337,7 @@ def fit(
         known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
         what = make_task(encoder, validation.rows[target], settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
-        with _memory(settings), training.watching(live):
+        with _memory(settings), training.watching(live), span("training"):
             trained = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
             if settings.refit:
                 trained = refit(trained, make(), known, held_out, what, settings, checkpoint, how)

@@ -33,12 +33,14 @@ from tasks.records import (
 )
 from tasks.registry import card, ledger, logged, pack, promotion, reproduce, tracking, versions
 from tasks.registry.logged import Candidate
+from tasks.spans import ITSELF, span
 
 TRIED = 64
 """Test rows whose stored answers a fresh process has to repeat."""
 
 
 @task(name="register")
+@span(ITSELF)
 def register(
     run: RunRef,
     raw: ValidateRecord,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tasks.records import Step, from_json, to_json
+from tasks.spans import span
 
 R = TypeVar("R")
 
@@ -107,7 +108,8 @@ def remember(
     made_of = {**to_json(dict(inputs)), "code": code_digest(), "libraries": library_versions()}
     home = work / name / digest(made_of)[:20]
     began = time.perf_counter()
-    known = recall(home, record)
+    with span("cache"):
+        known = recall(home, record)
     if known is not None:
         os.utime(home)  # the least recently used outputs are the ones that go
         return _with_step(
@@ -130,9 +132,10 @@ def remember(
         built = _with_step(
             built, Step(name=name, status="ran", why=why, seconds=round(seconds, 3)), folder=home
         )
-        write_json(temporary / "inputs.json", made_of)
-        write_json(temporary / "record.json", {"record": built, "files": _digests(temporary)})
-        _flush_tree(temporary)
+        with span("cache"):
+            write_json(temporary / "inputs.json", made_of)
+            write_json(temporary / "record.json", {"record": built, "files": _digests(temporary)})
+            _flush_tree(temporary)
         try:
             temporary.rename(home)
         except OSError:  # another process built the same: its folder is as good

@@ -19,7 +19,7 @@ from prefect.runtime import flow_run
 
 from flows import audience, occupation, outcome, past
 from flows.books import decision, entries, extras, provenance
-from tasks import store
+from tasks import spans, store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
 from tasks.records import DecideRecord, ExtraRecord, ModelVersion, RunRef
@@ -27,6 +27,8 @@ from tasks.registry import tracking
 
 R = TypeVar("R")
 
+BOOKS = "bookkeeping"
+"""What time goes into between the steps, besides MLflow itself."""
 TAG_LIMIT = 4000
 """Characters of a tag; MLflow refuses more than 5000."""
 
@@ -67,9 +69,10 @@ class Books:
     def do(self, step: Task[..., R], *args: Any, **kwargs: Any) -> R:
         """Runs one step, tells the audience and enters the record; the project's own steps around it."""
         self.look("before", step.name)
-        record = self._watched(step.name, partial(self.call, step, *args, **kwargs))
-        self.records[step.name] = record
-        self.enter(step.name, record)
+        with spans.step(step.name, BOOKS):
+            record = self._watched(step.name, partial(self.call, step, *args, **kwargs))
+            self.records[step.name] = record
+            self.enter(step.name, record)
         self.look("after", step.name)
         return record
 
@@ -85,15 +88,17 @@ class Books:
             from tasks.extra import extra  # noqa: PLC0415
 
             told = partial(extra, asked, self.records, self.config, self.folder, self.work)
-            self.extras.append(self._watched(asked.name, told))
-            extras.enter(self.run, self.extras[-1])
+            with spans.step(asked.name, BOOKS):
+                self.extras.append(self._watched(asked.name, told))
+                extras.enter(self.run, self.extras[-1])
 
     def _watched(self, name: str, run: Callable[[], R]) -> R:
         """Runs something while the audience looks on."""
         self.step = name
         audience.present().begin(name)
         try:
-            record = run()
+            with spans.span("Prefect"):
+                record = run()
         except BaseException:
             audience.present().failed(name)
             raise
@@ -196,9 +201,10 @@ class Books:
         from flows.books import reporting  # noqa: PLC0415
 
         environment = provenance.environment(device_of(self.config))
-        return reporting.write(
-            self.project, self.run, self.records, self.links(), environment, reasons, self.extras
-        )
+        with spans.span("report"):
+            return reporting.write(
+                self.project, self.run, self.records, self.links(), environment, reasons, self.extras
+            )
 
     def close(self) -> dict[str, Any]:
         """Writes the report and the summary of a run that came to its end; returns the summary."""

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 
 from flows import audience, occupation
 from flows.books import provenance
-from flows.books.keeping import Books, device_of
+from flows.books.keeping import BOOKS, Books, device_of
 from flows.occupation import Policy
 from flows.roots import find_root
 from tasks import config as configuration
@@ -22,6 +22,7 @@ from tasks.config import Project, own
 from tasks.lease import Lease
 from tasks.records import RunRef
 from tasks.registry import tracking, unfinished
+from tasks.spans import span
 
 STOPPED = {
     "CANCELLED": "cancelled; nothing was registered, the last whole checkpoint is kept",
@@ -65,6 +66,7 @@ def training(
         device_of(loaded.config)
     who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
     with (
+        span(BOOKS),
         occupation.run(place, project=project, **who) as held,
         occupation.project(place, project, if_running, audience.present().waits, **who),
     ):

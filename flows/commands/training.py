@@ -28,6 +28,7 @@ def train(
     if_running: Literal["wait", "cancel", "refuse"] = "refuse",
     fast_dev_run: Annotated[bool, Parameter(negative="")] = False,
     overfit_batches: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1000))] = None,
+    profile: Annotated[bool, Parameter(negative="")] = False,
     common: Common = DEFAULT,
 ) -> int:
     """Train, judge and register a project's model.
@@ -49,7 +50,10 @@ def train(
         Take two batches through every step but the last, in seconds; records and registers nothing.
     overfit_batches
         Learn this many batches by heart and say whether that worked; records and registers nothing.
+    profile
+        Say where the seconds went, by step and by cause.
     """
+    from flows.books import costs  # noqa: PLC0415
     from tasks import config  # noqa: PLC0415
     from tasks.config import own  # noqa: PLC0415
 
@@ -67,7 +71,12 @@ def train(
         "settings": settings,
         "if_running": if_running,
     }
-    return tell(common, run_here(common, "train", words), fail_on_reject=fail_on_reject)
+    with costs.asked(profile) as ledger:
+        summary = run_here(common, "train", words)
+    if ledger is not None:
+        summary["profile"] = costs.document(ledger.spent)
+        costs.show(terminal.console(stderr=common.json), ledger.spent)
+    return tell(common, summary, fail_on_reject=fail_on_reject)
 
 
 def _try(common: Common, project: Project, overfit_batches: int | None) -> int:

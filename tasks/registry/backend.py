@@ -23,6 +23,7 @@ from typing import Any
 from tasks.config import root_settings
 from tasks.errors import ConfigError, ModelyardError, RegistryConflict, Unavailable, quoted
 from tasks.registry.stores import postgres, sqlite
+from tasks.spans import span
 
 LOCK_SECONDS = 60.0
 """How long one process waits for another that holds a lock."""
@@ -79,7 +80,7 @@ def _local(root: Path) -> str:
     path = (root / "mlflow" / "mlflow.db").resolve()
     uri = f"sqlite:///{path}"
     if not path.exists():
-        with reaching(uri):
+        with reaching(uri), span("MLflow store"):
             sqlite.make(path, artifacts(root, "Default"))
     try:
         sqlite.check(path)
@@ -136,7 +137,8 @@ def reaching(uri: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     try:
-        yield
+        with span("MLflow"):
+            yield
     except ModelyardError:
         raise
     except MlflowException as error:

@@ -17,6 +17,7 @@ import pandas as pd
 from tasks.errors import ArtifactTampered, RegistryConflict, ResourceLimit, quoted
 from tasks.records import ModelVersion
 from tasks.registry import cleanroom
+from tasks.spans import span
 
 SECONDS = 180.0
 """How long the fresh process may take; 5 to 8 s are usual, most of them imports."""
@@ -101,7 +102,8 @@ def reproduce(
         "probabilities": sample.confidence is not None,
     }
     try:
-        found = stranger.ask(request, seconds)
+        with span("clean room"):
+            found = stranger.ask(request, seconds)
     except subprocess.TimeoutExpired:
         raise ResourceLimit(
             f"{what} took more than {seconds:.0f} s in a fresh process",
