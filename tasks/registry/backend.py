@@ -77,7 +77,7 @@ def connect(root: Path) -> str:
 
 
 def _local(root: Path) -> str:
-    path = (root / "mlflow" / "mlflow.db").resolve()
+    path = _file(root)
     uri = f"sqlite:///{path}"
     if not path.exists():
         with reaching(uri), span("MLflow store"):
@@ -94,6 +94,17 @@ def _shared(root: Path, database: str) -> str:
     with reaching(database):
         postgres.prepare(database, artifacts(root, "Default"))
     return database
+
+
+def local_file(root: Path) -> Path | None:
+    """The file of the local store, made or not; None where the store is a server or another database."""
+    if os.environ.get("MLFLOW_TRACKING_URI", "").strip() or root_settings(root).mlflow.database:
+        return None
+    return _file(root)
+
+
+def _file(root: Path) -> Path:
+    return (root / "mlflow" / "mlflow.db").resolve()
 
 
 def is_remote(uri: str) -> bool:
