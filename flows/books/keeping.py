@@ -18,7 +18,7 @@ from prefect import Task
 from prefect.runtime import flow_run
 
 from flows import audience, occupation, outcome, past
-from flows.books import decision, entries, extras, provenance
+from flows.books import decision, entries, extras, provenance, unchanged
 from tasks import spans, store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
@@ -211,7 +211,9 @@ class Books:
         path = self.write_report()
         steps = [record for name, record in self.records.items() if name != "decide"]
         document = outcome.document(self.config, self.decided, *steps) | {"report": str(path)}
-        return self._sum_up(document | ({"extras": extras.told(self.extras)} if self.extras else {}))
+        document = self._sum_up(document | ({"extras": extras.told(self.extras)} if self.extras else {}))
+        unchanged.note(self.project, self.records, self.champion, document)
+        return document
 
     def skip(self) -> dict[str, Any]:
         """Writes the summary of a run that decided against training; returns it."""

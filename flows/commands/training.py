@@ -72,11 +72,26 @@ def train(
         "if_running": if_running,
     }
     with costs.asked(profile) as ledger:
-        summary = run_here(common, "train", words)
+        summary = _unchanged(common, loaded) or run_here(common, "train", words)
     if ledger is not None:
         summary["profile"] = costs.document(ledger.spent)
         costs.show(terminal.console(stderr=common.json), ledger.spent)
     return tell(common, summary, fail_on_reject=fail_on_reject)
+
+
+def _unchanged(common: Common, project: Project) -> dict[str, Any] | None:
+    """The document of a training that would change nothing, its steps shown; None if it might."""
+    from flows.books import unchanged  # noqa: PLC0415
+
+    began = time.monotonic()
+    if (found := unchanged.find(project, common.place)) is None:
+        return None
+    document, records = found
+    watcher = terminal.Watcher(common.console())
+    watcher.out.print(f"run {document['run_id']}: nothing has changed since", style="dim")
+    for record in records:
+        watcher.end(record)
+    return document | {"seconds": round(time.monotonic() - began, 3)}
 
 
 def _try(common: Common, project: Project, overfit_batches: int | None) -> int:

@@ -178,7 +178,7 @@ def test_interrupt_marks_the_run_killed(yard, trained, monkeypatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(keeping.entries, "enter", interrupted)
-    answer = yard("train", "rings", "--json")
+    answer = yard("train", "rings", "--json", "--set", "fit.epochs=24")
     assert answer.code == 130
     assert answer.document["error"]["code"] == "INTERRUPTED"
     latest = tracking.recent_runs(tracking.connect(yard.root), "rings", 1)[0]
