@@ -97,7 +97,7 @@ def register(
         reason = f"version {known.version} was made from the same data, configuration and code"
         return _record(began, "skipped", (reason,), known, reason, status="reused")
     why = "first time with these inputs" if known is None else f"version {known.version} was left undecided"
-    with reproduce.Stranger() as stranger:  # its imports take longer than the upload
+    with reproduce.stranger() as stranger:  # its imports take longer than the upload
         decided = decide(made, known or publish(made), stranger)
     reasons = (decided.reason,) if decided.reason else ()
     if known is None:

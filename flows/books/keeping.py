@@ -152,8 +152,12 @@ class Books:
         }
 
     def judging(self) -> dict[str, Any]:
-        """What `evaluate` is told besides the records."""
+        """What `evaluate` is told besides the records; whoever is to try the model gets ready meanwhile."""
+        from tasks.registry import reproduce  # noqa: PLC0415 - imports pandas
+
         c = self.config
+        if self.records["fit"].step.status == "ran":
+            reproduce.call_ahead()
         return {
             "rules": c.evaluate,
             "gate": c.gate,

@@ -21,7 +21,7 @@ from tasks import store
 from tasks.config import Project, own
 from tasks.lease import Lease
 from tasks.records import RunRef
-from tasks.registry import tracking, unfinished
+from tasks.registry import reproduce, tracking, unfinished
 from tasks.spans import span
 
 STOPPED = {
@@ -67,6 +67,7 @@ def training(
     who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
     with (
         span(BOOKS),
+        reproduce.waiting_room(),
         occupation.run(place, project=project, **who) as held,
         occupation.project(place, project, if_running, audience.present().waits, **who),
     ):

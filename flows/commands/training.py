@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 from rich.console import Console
@@ -16,7 +16,13 @@ from flows.commands.options import DEFAULT, Common
 from tasks.config import Project
 from tasks.records import to_json
 
+if TYPE_CHECKING:
+    from flows.servers.prefect_server import Server
+
 REJECTED = 4
+NEEDED = ("tasks.learning.training", "tasks.ladder.baselines", "tasks.reports.report", "mlflow.pyfunc")
+LIKELY = ("tasks.checks.judging", "torch._dynamo", "matplotlib.backends.backend_svg")
+"""Needed unless steps are reused; torch imports that one when an optimiser takes its first step."""
 
 
 def train(
@@ -134,7 +140,7 @@ def run_here(common: Common, flow: str, words: dict[str, Any]) -> dict[str, Any]
 
     root, began = common.place, time.monotonic()
     with prefect_server(root) as server:
-        _prepare(root)
+        _prepare(root, server)
         with connected(server):
             _tell_of_the_dead(root)
             summary = _run(common.console(), flow, words, debug=common.debug)
@@ -149,17 +155,16 @@ def tell(common: Common, summary: dict[str, Any], *, fail_on_reject: bool) -> in
     return REJECTED if fail_on_reject and summary["outcome"] == "rejected" else 0
 
 
-def _prepare(root: Path) -> None:
+def _prepare(root: Path, server: Server) -> None:
     """Does what takes seconds while the server starts; Prefect itself has to wait for its address."""
     from tasks.registry import tracking  # noqa: PLC0415
 
     tracking.connect(root)  # makes a store that is not there yet
-    for name in (
-        "tasks.learning.training",
-        "tasks.ladder.baselines",
-        "tasks.reports.report",
-        "mlflow.pyfunc",
-    ):
+    for name in NEEDED:
+        import_module(name)
+    for name in LIKELY:
+        if server.ready():
+            break
         import_module(name)
 
 

@@ -59,6 +59,12 @@ class Server:
         """Whether it is one of ours."""
         return self.root is not None
 
+    def ready(self) -> bool:
+        """Whether there is nothing to wait for; never true too early."""
+        return not self.temporary or (
+            self.root is not None and _known(self.root / ".state" / "prefect") is not None
+        )
+
     def wait(self) -> str:
         """The API's address, once it answers.
 

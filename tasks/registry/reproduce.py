@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,6 +85,35 @@ class Stranger:
             return {"error": "died", "message": f"exit {self._process.returncode}: {last}"}
         answered: dict[str, Any] = json.loads(answer.read_text(encoding="utf-8"))
         return answered
+
+
+_ROOM: ContextVar[list[Stranger] | None] = ContextVar("modelyard_waiting_room", default=None)
+
+
+@contextmanager
+def waiting_room() -> Iterator[None]:
+    """Within this block `call_ahead` has an effect; a stranger that nobody took is gone when it ends."""
+    room: list[Stranger] = []
+    token = _ROOM.set(room)
+    try:
+        yield
+    finally:
+        _ROOM.reset(token)
+        for stranger in room:
+            stranger.__exit__()
+
+
+def call_ahead() -> None:
+    """Starts a fresh process ahead of its time, so that its imports are done when it is asked."""
+    room = _ROOM.get()
+    if room is not None and not room:
+        room.append(Stranger())
+
+
+def stranger() -> Stranger:
+    """The process that was called ahead, else one that starts now."""
+    room = _ROOM.get()
+    return room.pop() if room else Stranger()
 
 
 def reproduce(
