@@ -44,6 +44,7 @@ def document(
     made: dict[str, Any] = finite(
         {
             "project": config.name,
+            "preset": config.preset,
             "outcome": registered.outcome,
             "reasons": list(registered.reasons),
             "device": fitted.device,
@@ -81,6 +82,7 @@ def skipped(config: Config, decided: DecideRecord) -> dict[str, Any]:
     made: dict[str, Any] = finite(
         {
             "project": config.name,
+            "preset": config.preset,
             "outcome": "skipped",
             "reasons": list(decided.reasons),
             "device": None,

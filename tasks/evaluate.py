@@ -115,7 +115,7 @@ def evaluate(
 
     Args:
         raw: Raw rows; the candidate and the champion are given these.
-        cleaned: Cleaned rows; baselines are fitted on the train rows among them.
+        cleaned: Cleaned rows; baselines are fitted on those among them that the candidate learned from.
         parts: Which row is in which part.
         fitted: The candidate.
         rules: Metric, baselines and slices.
@@ -138,6 +138,7 @@ def evaluate(
         "cleaned": cleaned.digest,
         "parts": parts.hash,
         "candidate": [fitted.digest, fitted.state_hash, _digests(fitted.folder)],
+        "learned": [fitted.learned_from, fitted.balanced],
         "champion": _identity(champion),
         "evaluate": rules.model_dump(mode="json"),
         "gate": [criterion.model_dump(mode="json") for criterion in gate],
@@ -149,9 +150,10 @@ def evaluate(
     }
 
     def build(folder: Path) -> EvaluateRecord:
-        rows = read_rows(raw.folder, cleaned.folder, load_parts(parts.folder), target, kind)
+        dealt = load_parts(parts.folder)
+        rows = read_rows(raw.folder, cleaned.folder, dealt, target, kind, fitted.learned_from)
         slices.check(rules.slices, rows.train.rows)
-        problem = Problem(kind, target, columns, encode, exclude, seed)
+        problem = Problem(kind, target, columns, encode, exclude, seed, fitted.balanced)
         own = score_bundle(fitted.folder, rows.raw)
         answers = {CANDIDATE: replace(own, seconds=own.seconds + fitted.train_seconds)}
         for name in rules.baselines:

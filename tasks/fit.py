@@ -227,8 +227,9 @@ def refit(
 ) -> Trained:  # fmt: skip
     """Trains anew on train and validation rows for as many epochs as were best on the latter.
 
-    What was fitted besides the weights stays as the train rows made it. The history stays too: it is
-    the one whose validation losses mean something.
+    The schedule is laid over these epochs, so it ends in small steps although the best epoch was in the
+    midst of the first one's. What was fitted besides the weights stays as the train rows made it. The
+    history stays too: it is the one whose validation losses mean something.
     """
     place = checkpoint.with_name(f"{checkpoint.name}-refit")
     with training.unwatched():
@@ -259,6 +260,11 @@ def _memory(settings: Fit) -> Iterator[None]:
             f"memory ran out in training with batches of {settings.batch_size}",
             fix="lower fit.batch_size or the network's widths",
         ) from error
+
+
+def _precision(settings: Fit, device: str, data: Dataset, network: Network) -> str:
+    images, encoder = data.pixels is not None, isinstance(network, Pretrained)
+    return devices.resolve_precision(settings.precision, device, convolutional=images, encoder=encoder)
 
 
 def _own_code(network: Network, metric: str, clean: Sequence[Operation]) -> dict[str, str]:
@@ -326,12 +332,7 @@ def fit(
         encoder = fit_encoder(
             train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode, network=network
         )
-        precision = devices.resolve_precision(
-            settings.precision,
-            device,
-            convolutional=data.pixels is not None,
-            encoder=isinstance(network, Pretrained),
-        )
+        precision = _precision(settings, device, data, network)
         make = partial(new_network, network, encoder, seed)
         module, live = make(), _Live(run)
         known, held_out = (encode_examples(rows, encoder, target) for rows in (train, validation))
@@ -344,11 +345,11 @@ def fit(
         before = Dataset.load(raw.folder)
         unused = unused_columns(before, target=target, columns=columns, exclude=exclude)
         bundle = describe(before, network, clean, kind=kind, target=target, unused=unused)
-        learned_from = before.rows.loc[part.index[(part != "test").to_numpy()]]
+        met = before.rows.loc[part.index[(part != "test").to_numpy()]]
         return FitRecord(
             step=Step(name="fit"),
             folder=folder,
-            digest=scoring.save(folder, bundle, encoder, trained.weights, learned_from),
+            digest=scoring.save(folder, bundle, encoder, trained.weights, met),
             state_hash=encoder.state_hash,
             device=device,
             precision=precision,
@@ -358,6 +359,8 @@ def fit(
             stopped=trained.stopped,
             history=trained.history,
             taken_up=trained.taken_up,
+            learned_from=("train", "validation") if settings.refit else ("train",),
+            balanced=settings.class_weights == "balanced",
             base=pretrained.about(encoder.inputs, module),
             warnings=(
                 *cut_warning(train, encoder),
@@ -366,6 +369,6 @@ def fit(
             ),
         )
 
-    record = store.remember(work, "fit", inputs=inputs, record=FitRecord, build=build)
+    record = store.remember(work, "fit", inputs, FitRecord, build)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return record

@@ -141,6 +141,10 @@ class FitRecord:
     history: tuple[Epoch, ...]
     taken_up: int = 0
     """Epochs that a run before this one had trained when it was stopped or died."""
+    learned_from: tuple[str, ...] = ("train",)
+    """Parts whose rows the weights have learned from; a refit adds validation."""
+    balanced: bool = False
+    """Whether rare classes weighed more."""
     warnings: tuple[str, ...] = ()
     base: dict[str, str] = field(default_factory=dict)
     """The pretrained model that training began with: name, licence, sha256, and `frozen`, the number of its

@@ -257,10 +257,12 @@ def device_of(config: Config) -> str:
     """The device that a project trains on, here and now.
 
     Raises:
-        ConfigError: It asks for one that is not there.
+        ConfigError: It asks for one that is not there, or its network for packages that are not.
     """
-    from tasks.learning import devices  # noqa: PLC0415
+    from tasks.learning import devices, subwords  # noqa: PLC0415
 
+    if config.network.kind == "encoder":
+        subwords.require()
     return devices.resolve_device(config.fit.device)
 
 

@@ -85,6 +85,7 @@ def _making(config: Config) -> dict[str, Any]:
     settings: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
     settings.pop("register")
     settings.pop("retrain")
+    settings.pop("preset")  # what it sets counts, whatever it is called
     settings["source"].pop("path", None)  # the fingerprint knows the content, wherever it lies
     settings["fit"].pop("device")
     settings["code"] = own.digests(config)  # another version of a part is another setting

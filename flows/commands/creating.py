@@ -59,6 +59,7 @@ def new(
         "rows": draft.rows,
         "decisions": [{**vars(guess)} for guess in draft.guesses],
         "config": config.model_dump(mode="json", by_alias=True),
+        "presets": draft.tree["presets"],
     }
     common.answer(document)
 

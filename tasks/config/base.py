@@ -28,6 +28,9 @@ BASELINES: dict[str, tuple[str, ...]] = {
 }
 """Rungs that a project may ask for, by kind of task, simplest first."""
 
+STANDARD = "standard"
+"""The preset that is a project's file as it stands."""
+
 
 OwnName = Annotated[str, Field(pattern=extension.PATTERN)]
 """A part of the user's own by its import path, `package.module:name`."""

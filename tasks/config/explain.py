@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,9 +45,16 @@ from tasks.errors import ConfigError, did_you_mean, quoted
 M = TypeVar("M", bound=BaseModel)
 
 
-def validated(tree: dict[str, Any], path: Path) -> Config:
-    """The project that `tree`, read from `path`, describes. Raises ConfigError with every error at once."""
-    return checked(tree, path, Config)
+def validated(tree: dict[str, Any], path: Path, mistakes: Sequence[str] = ()) -> Config:
+    """The project that `tree`, read from `path`, describes. Raises ConfigError with every error at once.
+
+    Those of its presets are `mistakes`; what is wrong because of the chosen one is told as that one's.
+    """
+    if not mistakes:
+        return checked(tree, path, Config)
+    theirs = f"presets.{tree.get('preset')}."
+    others = [line for line in problems(tree, Config) if theirs + line not in mistakes]
+    raise _refused([*others, *mistakes], path)
 
 
 def checked(tree: dict[str, Any], path: Path, schema: type[M]) -> M:
@@ -54,11 +62,27 @@ def checked(tree: dict[str, Any], path: Path, schema: type[M]) -> M:
     try:
         return schema.model_validate(tree)
     except ValidationError as error:
-        lines = [line for problem in error.errors() for line in _explain(problem, schema)]
-        if len(lines) == 1:
-            raise ConfigError(f"{path}: {lines[0]}") from None
-        shown = "\n  ".join(lines[:20])
-        raise ConfigError(f"{path}: {len(lines)} errors\n  {shown}") from None
+        raise _refused(_lines(error, schema), path) from None
+
+
+def problems(tree: dict[str, Any], schema: type[BaseModel]) -> list[str]:
+    """A line for each error in `tree`; none where it is as `schema` has it."""
+    try:
+        schema.model_validate(tree)
+    except ValidationError as error:
+        return _lines(error, schema)
+    return []
+
+
+def _lines(error: ValidationError, schema: type[BaseModel]) -> list[str]:
+    return [line for problem in error.errors() for line in _explain(problem, schema)]
+
+
+def _refused(lines: list[str], path: Path) -> ConfigError:
+    if len(lines) == 1:
+        return ConfigError(f"{path}: {lines[0]}")
+    shown = "\n  ".join(lines[:20])
+    return ConfigError(f"{path}: {len(lines)} errors\n  {shown}")
 
 
 def _explain(problem: Any, schema: type[BaseModel]) -> list[str]:

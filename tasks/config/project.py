@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from tasks.config import presets
 from tasks.config.data import LINES, PICTURES, TEXTS, IdxSource, ImagesSource, TableSource, TextsSource
 from tasks.config.explain import validated
 from tasks.config.learning import Pretrained
@@ -68,11 +69,10 @@ def load(
         )
     path = root / "data" / name / "project.yaml"
     tree = _read_yaml(path)
-    for setting in settings:
-        _assign(tree, setting)
+    tree, mistakes = _resolved(tree, settings)
     if source is not None:
         tree["source"] = source_at(source, "--source", tree.get("source"))
-    config = validated(tree, path)
+    config = validated(tree, path, mistakes)
     if retraining and source is None and config.retrain.source is not None:
         source = path.parent / config.retrain.source
         own = config.source.model_dump(mode="json")
@@ -83,6 +83,22 @@ def load(
     if source is None and isinstance(config.source, (TableSource, IdxSource, ImagesSource, TextsSource)):
         _inside(path.parent, config.source.path)
     return Project(config=_placed(config, path.parent), folder=path.parent)
+
+
+def _resolved(tree: dict[str, Any], settings: Collection[str]) -> tuple[dict[str, Any], list[str]]:
+    """The file's settings, the chosen preset's over them and the command line's over both; see `laid`."""
+    about = [setting for setting in settings if _section(setting) in presets.KEYS]
+    for setting in about:
+        _assign(tree, setting)
+    made, mistakes = presets.laid(tree)
+    for setting in settings:
+        if setting not in about:
+            _assign(made, setting)
+    return made, mistakes
+
+
+def _section(setting: str) -> str:
+    return setting.partition("=")[0].partition(".")[0]
 
 
 def _placed(config: Config, folder: Path) -> Config:
@@ -104,9 +120,14 @@ def restored(root: Path, text: str, place: str, settings: tuple[str, ...] = ()) 
         settings: Assignments `dotted.key=value`.
 
     Raises:
-        ConfigError: They break the schema as it is now.
+        ConfigError: They break the schema as it is now, or a preset is chosen, which they no longer hold.
     """
     extension.look_in(root)
+    if about := [setting for setting in settings if _section(setting) in presets.KEYS]:
+        raise ConfigError(
+            f"--set {quoted(about[0])}: a run's settings are whole and hold no presets",
+            fix="set what the preset would",
+        )
     tree = parse(text, place)
     assert isinstance(tree, dict)
     for setting in settings:

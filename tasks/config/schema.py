@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tasks.config.base import BASELINES, METRICS, Strict, Task, higher_is_better
+from tasks.config.base import BASELINES, METRICS, STANDARD, Strict, Task, higher_is_better
 from tasks.config.cleaning import Operation
 from tasks.config.data import Columns, Source, Split, Validate
 from tasks.config.judging import BetterThan, Criterion, Evaluate, Extra, NotWorseThan, Register
@@ -26,6 +26,7 @@ class Config(Strict):
     source: Source
     target: str
     seed: int = Field(0, ge=0, lt=2**63)
+    preset: str = STANDARD
     columns: Columns = Columns()
     validation: Validate = Field(default=Validate(), alias="validate")
     clean: tuple[Operation, ...] = ()

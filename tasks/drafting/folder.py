@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks import store
-from tasks.config import Config, ImagesSource
+from tasks.config import Config, ImagesSource, presets
 from tasks.config.explain import validated
 from tasks.drafting import card, page
 from tasks.drafting.guesses import Draft
@@ -49,7 +49,8 @@ def config(name: str, draft: Draft, data: str) -> Config:
         "source": {**draft.tree["source"], "path": data},
         "register": {"name": name, "champion": "auto"},
     }
-    return validated(tree, Path("draft"))
+    settings, mistakes = presets.laid(tree)
+    return validated(settings, Path("draft"), mistakes)
 
 
 def write(root: Path, name: str, draft: Draft, place: Path) -> Path:
@@ -80,7 +81,7 @@ def write(root: Path, name: str, draft: Draft, place: Path) -> Path:
         settings = config(name, draft, _data(place))
         suite = {"name": name, "meta": {"notes": _NOTES}, "expectations": list(draft.expectations)}
         store.write_json(made / settings.validation.suite, suite)
-        store.write_text(made / "project.yaml", page.written(settings, draft.guesses, _head(name)))
+        store.write_text(made / "project.yaml", page.written(settings, draft, _head(name)))
         store.write_text(made / "README.md", card.written(settings, draft, hashes, files.shown(place.name)))
         store.write_text(made / ".gitignore", f"{RAW}/\nwork/\n")
         check_name(root, name)  # reading took a while

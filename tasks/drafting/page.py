@@ -12,16 +12,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.config import Config
+from tasks.config import Config, presets
 from tasks.config.explain import validated
 from tasks.config.strict_yaml import parse
-from tasks.drafting.guesses import Guess, flow
+from tasks.drafting.guesses import Draft, Guess, flow
 
 WIDTH = 100
 TOP = {
     "name": "How the project is called; the folder's name.",
     "task": "regression or classification.",
     "target": "The column that is predicted.",
+    "preset": "The one of the presets below that is laid over this file; standard is the file as it stands.",
     "seed": "Of everything that is drawn: the split, the first weights, the order of rows.",
     "source": "Where the data is.",
     "clean": "Operations on one row at a time, in order; they travel with the model.",
@@ -30,28 +31,32 @@ TOP = {
     "steps": "Steps of your own, before or after a stage.",
 }
 """What there is no docstring for."""
+PRESETS = "What is otherwise where a preset is chosen, as by `--set preset=quick`."
 
 
-def written(config: Config, guesses: Sequence[Guess], head: str) -> str:
+def written(config: Config, draft: Draft, head: str) -> str:
     """The whole file; `strict_yaml` reads it back as `config`.
 
     Args:
         config: The settings.
-        guesses: Their reasons, which become comments.
+        draft: Their reasons, which become comments, and the presets.
         head: The first comment.
     """
     lines = [*_comment(head), ""]
     for key, value in config.model_dump(mode="json", by_alias=True).items():
         field = next(n for n, f in Config.model_fields.items() if key in (n, f.alias))
-        lines += _section(key, value, getattr(config, field), guesses)
+        lines += _section(key, value, getattr(config, field), draft.guesses)
+    lines += ["", *_comment(PRESETS), "presets:"]
+    lines += [f"  {name}: {flow(partial)}" for name, partial in draft.tree["presets"].items()]
     text = "\n".join(lines) + "\n"
-    assert validated(parse(text, "draft"), Path("draft")) == config, "the page does not say what was decided"
+    read, _ = presets.laid(parse(text, "draft"))
+    assert validated(read, Path("draft")) == config, "the page does not say what was decided"
     return text
 
 
 def _section(key: str, value: Any, model: Any, guesses: Sequence[Guess]) -> list[str]:
     about = TOP.get(key) or _first(inspect.getdoc(type(model)) if isinstance(model, BaseModel) else "")
-    lines = [] if key in ("name", "task", "seed") else [""]
+    lines = [] if key in ("name", "task", "seed", "preset") else [""]
     lines += [*_comment(about), *_reasons(guesses, key)]
     return lines + (
         _block(key, value, model, guesses) if isinstance(model, BaseModel) else _listed(key, value)

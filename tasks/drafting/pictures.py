@@ -34,6 +34,9 @@ MARGIN = 2
 EXAMPLES = 300_000
 """Pictures of 28 x 28 grey pixels that a training sees: about a minute on one core."""
 
+BUDGET = ("epochs", "max_examples")
+"""Settings of `fit` that say how long a training goes on."""
+
 
 def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
     """The project.
@@ -57,6 +60,7 @@ def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
     sound = loaded.dataset.take(~loaded.dataset.rows.index.isin(list(loaded.bad)))
     judged = outcome.of(sound.rows["label"], "classification")
     shift, said = _shift(sound)
+    fit = _fit(sound, judged.balanced, shift)
     near, alike = leaking.alike(sound.take(~sound.rows.duplicated(["digest", "label"]).to_numpy()), [])
     rows, quarantine = (
         len(loaded.dataset),
@@ -70,7 +74,11 @@ def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
             "validate": {"quarantine": quarantine},
             "split": {"strategy": "stratified", "near": near},
             "network": {"kind": "cnn"},
-            "fit": _fit(sound, judged.balanced, shift),
+            "fit": fit,
+            "presets": {
+                "quick": {"fit": {key: fit[key] // 4 for key in BUDGET}},
+                "best": {"fit": {key: fit[key] * 4 for key in BUDGET}},
+            },
             **outcome.bar(judged, ("logistic", "svm")),
         },
         guesses=(kind, *sized, *_damaged(loaded.bad, quarantine), *judged.guesses, *alike, said),

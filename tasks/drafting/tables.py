@@ -90,6 +90,10 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
             "encode": {"numeric": "quantile"},
             "network": _network(len(rows), numbers),
             "fit": _fit(len(rows), judged),
+            "presets": {
+                "quick": {"network": {"members": 1}, "fit": {"refit": False}},
+                "best": {"network": {"members": 10}},
+            },
             **outcome.bar(judged, ("logistic", "boosting") if judged.classes else ("ridge", "boosting")),
         },
         guesses=ready.guesses,

@@ -52,7 +52,8 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
     """
     section = TextsSource(**source) if source["kind"] == "texts" else TableSource(**source)
     rows = sources.read(section, place.parent, None, Columns(text=text)).dataset.rows
-    others = rows.drop(columns=[text, *TEXTUAL])
+    official = place.is_dir() and "part" in rows
+    others = rows.drop(columns=[text, *TEXTUAL, *(["part"] if official else [])])
     seen = tables.look(others, asked)
     judged = outcome.of(rows[seen.target], seen.task)
     blank = int((rows[text].fillna("").str.strip() == "").sum())
@@ -71,12 +72,25 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
             "columns": {"text": text},
             "validate": {"quarantine": outcome.raised(judged.quarantine, blank, len(rows))},
             "clean": (*repairs.operations(trims), {"normalise": (text,)}),
-            "split": {"strategy": judged.split, "near": near},
+            "split": _split(judged, official) | {"near": near},
             "network": {"kind": "wide"},
             "fit": _fit(judged),
+            "presets": {
+                "quick": {"fit": {"epochs": 2, "refit": False}},
+                "best": {"network": {"kind": "wide_deep"}},
+            },
             **outcome.bar(judged, rungs),
         },
-        guesses=(kind, *seen.guesses, said, *repairs.guesses(trims), *judged.guesses, *alike, *_beside(seen)),
+        guesses=(
+            kind,
+            *seen.guesses,
+            said,
+            *repairs.guesses(trims),
+            *judged.guesses,
+            *_official(official),
+            *alike,
+            *_beside(seen),
+        ),
         expectations=(
             suite.size(len(rows)),
             suite.complete(seen.target),
@@ -90,6 +104,16 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
             ("Unused", f"{len(others.columns) - 1} other columns"),
         ),
     )
+
+
+def _split(judged: outcome.Outcome, official: bool) -> dict[str, Any]:
+    return {"strategy": "column", "column": "part"} if official else {"strategy": judged.split}
+
+
+def _official(there: bool) -> tuple[Guess, ...]:
+    told = "folders for train and test around the class folders; validation is carved from train"
+    override = "split={strategy: stratified}"
+    return (Guess(what="split", guess="as it is dealt", evidence=told, override=override),) if there else ()
 
 
 def _fit(judged: outcome.Outcome) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""The rungs below the network: dummies and scikit-learn, fitted on cleaned train rows only.
+"""The rungs below the network: dummies and scikit-learn, fitted on what the candidate learned from.
 
-A baseline gets what the candidate gets: the same rows and columns, the same logarithm of the target,
-the same clip of predictions to the range that training saw. Validation rows choose nothing for it,
-so it does not see them. A baseline that raises is an error to be reported, never a rung that lost.
+A baseline gets what the candidate gets: the same rows and columns, the same weights of classes, the same
+logarithm of the target, the same clip of predictions to the range that training saw. Validation rows choose
+nothing for it, so it sees them only where the candidate was refitted on them. A baseline that raises is an
+error to be reported, never a rung that lost.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -59,6 +60,7 @@ class Problem:
         encode: Says whether the candidate learns the target's logarithm.
         exclude: Further columns that are no features.
         seed: Of whatever is drawn.
+        balanced: Whether the rows of a rare class weigh more, so that every class counts the same.
     """
 
     task: Task
@@ -67,6 +69,7 @@ class Problem:
     encode: Encode
     exclude: tuple[str, ...]
     seed: int
+    balanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +176,8 @@ def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
         categories = list(range(len(numeric), len(numeric) + len(categorical)))
     # scikit-learn's seeds have 32 bits.
     estimator = make_pipeline(*preparation, builders[name](problem.seed % 2**32, categories))
+    if problem.balanced and not extension.is_own(name):
+        balance(estimator)
     if name == "ridge":
         scale = Scale.fit(train.rows[problem.target], problem.encode.target)
         return _fit_ridge(estimator, read, train, truth, scale)
@@ -193,6 +198,8 @@ def _fit_texts(
     if extension.is_own(name):
         return Fitted(builders[name](seed, []).fit(read(train), truth), read)
     estimator = texts.estimator(name, problem.task, seed)
+    if problem.balanced:
+        balance(*([model for _, model in estimator.members] if name == "ngrams" else [estimator]))
     if name == "ridge":
         return _fit_ridge(
             estimator, read, train, truth, Scale.fit(train.rows[problem.target], problem.encode.target)
@@ -227,6 +234,17 @@ def _convergence(estimator: Any) -> str:
     if isinstance(last, LogisticRegression) and max(last.n_iter_) >= STEPS:
         return f"stopped after {STEPS} steps, before it converged"
     return ""
+
+
+def balance(*estimators: Any) -> None:
+    """Makes every class count the same: by weights of its rows, for naive Bayes by equal priors."""
+    for estimator in estimators:
+        last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+        known = last.get_params()
+        if "class_weight" in known:
+            last.set_params(class_weight="balanced")
+        elif "fit_prior" in known:
+            last.set_params(fit_prior=False)
 
 
 # --- estimators -------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ class Rows:
     """What the ladder stands on.
 
     Attributes:
-        train: Cleaned train rows, which baselines are fitted on.
+        train: Cleaned rows that the candidate learned from, which baselines are fitted on.
         test: Cleaned test rows, which baselines predict.
         raw: The same test rows as they came, without the target; what a stored model predicts.
         known: The same with the target; what a stored model knows its own rows by.
@@ -44,8 +44,18 @@ class Rows:
     truth: np.ndarray
 
 
-def read_rows(raw: Path, cleaned: Path, parts: pd.Series, target: str, kind: Task) -> Rows:
+def read_rows(
+    raw: Path,
+    cleaned: Path,
+    parts: pd.Series,
+    target: str,
+    kind: Task,
+    learned_from: Sequence[str] = ("train",),
+) -> Rows:
     """Reads the stored rows; `parts` says for each row id train, validation or test.
+
+    Baselines get the rows of the parts that the candidate learned from, no fewer: a candidate that was
+    refitted on validation rows would else have been given more examples than what it is compared with.
 
     Raises:
         DataRejected: A row id of `parts` that the stored rows lack.
@@ -54,7 +64,7 @@ def read_rows(raw: Path, cleaned: Path, parts: pd.Series, target: str, kind: Tas
     test = parts.index[(parts == "test").to_numpy()]
     kept, came = _at(clean, test), _at(before, test)
     return Rows(
-        train=_at(clean, parts.index[(parts == "train").to_numpy()]),
+        train=_at(clean, parts.index[parts.isin(learned_from).to_numpy()]),
         test=kept,
         raw=_without(came, target),
         known=came.rows,

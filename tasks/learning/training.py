@@ -132,8 +132,8 @@ def train(
         device: cpu, cuda or mps.
         precision: float32 or bfloat16.
         checkpoint: Folder of checkpoints; a whole one from the same inputs is taken up.
-        stop_at: Ends after this epoch of the planned schedule and returns its weights, whatever the
-            validation metric says.
+        stop_at: Lays the schedule over so many epochs instead of the planned ones and returns the last
+            weights, whatever the validation metric says.
 
     Raises:
         TrainingDiverged: A loss or a gradient stopped being finite.
@@ -183,7 +183,7 @@ class _Loop:
         self.task, self.settings, self.seed = task, settings, seed
         self.device = examples.targets.device
         self.half = precision == "bfloat16"
-        self.epochs = planned_epochs(settings, len(examples))
+        self.epochs = stop_at or planned_epochs(settings, len(examples))
         self.batches = math.ceil(len(examples) / settings.batch_size)
         self.optimizer = hooks.optimizer(network, settings)
         self.lengths = hooks.lengths(network, examples.inputs)
@@ -196,10 +196,10 @@ class _Loop:
     def finished(self) -> str | None:
         """Why training is over, or None while it is not."""
         done, settings = len(self.history), self.settings
-        if self.stop_at is not None:
-            return "epochs" if done >= self.stop_at else None
         if done >= self.epochs:
             return "epochs"
+        if self.stop_at is not None:
+            return None
         if settings.patience and done - self.best_epoch >= settings.patience:
             return "early"
         if settings.minutes and done and self.spent * (done + 1) / done > settings.minutes * 60:

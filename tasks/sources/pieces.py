@@ -1,4 +1,7 @@
-"""Tables larger than memory: their rows in order, so many at a time, in the types that a model declares."""
+"""Tables larger than memory: their rows in order, so many at a time, in the types that a model declares.
+
+JSON lines, of which texts come, are the exception: they are read as a whole.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,15 @@ from typing import BinaryIO
 import pandas as pd
 import pyarrow as pa
 
+from tasks.config.data import LINES
 from tasks.errors import ConfigError, DataFormatError, DataRejected, quoted
 from tasks.sources import cutting, declared, files, parquet
+from tasks.sources.files import Content
 from tasks.sources.table import PARQUET, TABS, TEXT, ending
+from tasks.sources.texts import lines
 
+KNOWN = (*TEXT, *PARQUET, *LINES)
+"""Endings of the files of a folder of tables."""
 CHUNK = 4 * 2**20
 """Bytes of text that are parsed at a time: Arrow's threads have enough to share, memory stays small."""
 
@@ -35,10 +43,10 @@ def members(place: Path) -> list[Path]:
     found = sorted((path for path in place.iterdir() if path.name[0] not in "._"), key=lambda path: path.name)
     for path in found:
         name = name_of(path, place)
-        if ending(path.name) not in (*TEXT, *PARQUET) or path.is_dir():
+        if ending(path.name) not in KNOWN or path.is_dir():
             raise DataRejected(
                 f"{name}: no table in a folder of tables",
-                fix=f"keep files ending in {', '.join((*TEXT, *PARQUET))} only, without folders inside",
+                fix=f"keep files ending in {', '.join(KNOWN)} only, without folders inside",
             )
         files.inside(path, place, name)
     if not found:
@@ -52,7 +60,7 @@ def name_of(path: Path, place: Path) -> str:
 
 
 def read(path: Path, name: str, columns: Sequence[Mapping[str, str]], rows: int) -> Iterator[pd.DataFrame]:
-    """The rows of one CSV, TSV or Parquet file; memory does not grow with their number.
+    """The rows of one CSV, TSV, Parquet or JSON lines file; memory does not grow with their number.
 
     How a cell reads depends on that cell and its column's declared type, so any `rows` gives the same.
 
@@ -71,6 +79,11 @@ def read(path: Path, name: str, columns: Sequence[Mapping[str, str]], rows: int)
 
 
 def _tables(path: Path, name: str, columns: Sequence[Mapping[str, str]], rows: int) -> Iterator[pa.Table]:
+    if lines.is_one(path):
+        whole = lines.load(Content("lines", name, files.read(path, name))).dataset.rows
+        table = pa.Table.from_pandas(whole, preserve_index=False)
+        yield table.select(declared.check(columns, table.column_names, name))
+        return
     last, unpack = ending(path.name), path.suffix.lower() not in (*TEXT, *PARQUET)
     if last in PARQUET or (last not in TEXT and _begins_as_parquet(path, name)):
         with _seekable(path, name, unpack=unpack) as file:

@@ -122,6 +122,18 @@ def test_second_run_registers_nothing(yard, trained) -> None:
     assert list(yard.versions()) == [1]
 
 
+def test_a_preset_is_recorded_and_equal_settings_are_not_computed_twice(yard, trained) -> None:
+    assert trained["preset"] == "standard"
+    answer = yard(
+        "train", "rings", "--set", "presets={same: {fit: {epochs: 25}}}", "--set", "preset=same", "--json"
+    )
+    assert answer.code == 0, answer.err
+    assert (answer.document["preset"], answer.document["outcome"]) == ("same", "skipped")
+    assert [s["status"] for s in answer.document["steps"]][:4] == ["reused"] * 4
+    run = backend.client(tracking.connect(yard.root)).get_run(answer.document["run_id"])
+    assert run.data.params["preset"] == "same"
+
+
 def test_rejected_is_a_finished_run(yard, trained) -> None:
     before = yard.versions()
     answer = yard("train", "rings", *IMPOSSIBLE, "--json", "--fail-on-reject")

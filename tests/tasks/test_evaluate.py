@@ -13,6 +13,7 @@ from tasks.dataset import Dataset
 from tasks.errors import ArtifactTampered, ConfigError
 from tasks.evaluate import evaluate
 from tasks.ladder import baselines, rungs
+from tasks.ladder.baselines import Answer
 from tasks.learning import scoring
 from tasks.predictions import Predictions
 from tasks.records import (
@@ -59,6 +60,13 @@ class Yard:
         (folder / scoring.MANIFEST).write_text(name)
         return folder
 
+    def fitted(self, **changes) -> FitRecord:
+        return FitRecord(
+            step=STEP, folder=self.model("fitted"), digest="w", state_hash="s", device="cpu",
+            precision="float32", parameters=1, best_epoch=1, train_seconds=2.5, stopped="epochs",
+            history=(), **changes,
+        )  # fmt: skip
+
     def run(self, **changes) -> EvaluateRecord:
         rows = len(self.data)
         given = {
@@ -73,11 +81,7 @@ class Yard:
             "parts": SplitRecord(
                 step=STEP, folder=self.home / "split", hash="h", train=1, validation=1, test=1
             ),
-            "fitted": FitRecord(
-                step=STEP, folder=self.model("fitted"), digest="w", state_hash="s", device="cpu",
-                precision="float32", parameters=1, best_epoch=1, train_seconds=2.5, stopped="epochs",
-                history=(),
-            ),
+            "fitted": self.fitted(),
             "gate": (),
             "columns": Columns(),
             "encode": Encode(),
@@ -445,3 +449,21 @@ def test_a_row_that_the_stored_rows_lack_is_named(prices):
     part.loc[9999] = "test"
     with pytest.raises(rungs.DataRejected, match="row 9999"):
         rungs.read_rows(prices.home / "raw", prices.home / "clean", part, "price", "regression")
+
+
+def test_baselines_learn_from_the_rows_that_the_candidate_learned_from(prices, answers, monkeypatch):
+    answers["fitted"] = lambda data: Predictions(np.zeros(len(data)))
+    seen = []
+
+    def counted(name, train, test, problem):
+        seen.append((len(train), problem.balanced))
+        return Answer(Predictions(np.zeros(len(test))), 0.1)
+
+    monkeypatch.setattr(baselines, "answer", counted)
+    rules = Evaluate(metric="mae", baselines=("median",))
+    record = prices.run(rules=rules)
+    refitted = prices.fitted(learned_from=("train", "validation"), balanced=True)
+    again = prices.run(rules=rules, fitted=refitted)
+    counts = prices.part.value_counts()
+    assert seen == [(counts["train"], False), (counts["train"] + counts["validation"], True)]
+    assert (record.step.status, again.step.status) == ("ran", "ran")

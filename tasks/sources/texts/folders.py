@@ -1,4 +1,4 @@
-"""A folder for each class, and in it one text a file, as UTF-8."""
+"""A folder for each class, and in it one text a file, as UTF-8; perhaps in folders for train and test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from tasks.config.data import TEXTS
 from tasks.dataset import Dataset
-from tasks.errors import DataFormatError, DataRejected
+from tasks.errors import DataFormatError
 from tasks.records import FileRecord
 from tasks.sources import files
 from tasks.sources.files import Content
@@ -24,31 +24,32 @@ def contents(folder: Path, name: str) -> Iterator[Content]:
     """Each text's bytes, its role telling its class; class after class, in the order of names.
 
     Raises:
-        DataRejected: Folders for train and test around the class folders; else as `finding.by_folder`.
-        DataFormatError, ResourceLimit, UnsafeInput: As `finding.by_folder` and `files.read` raise them.
+        DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As `finding.by_folder` and `files.read`
+            raise them.
     """
     found = finding.by_folder(folder, name, what="text", endings=TEXTS)
-    if found.rows["part"].any():
-        raise DataRejected(
-            f"{name}: texts in folders for train and test; expected a folder for each class",
-            fix="name one of the two, or write JSON lines with a column for split.strategy: column",
-        )
-    for path in found.rows["path"]:
+    for path, part in zip(found.rows["path"], found.rows["part"], strict=True):
         # The folder's name as text, whatever type the labels get: it is what the fingerprint covers.
-        yield Content(f"{ROLE}{Path(path).parent.as_posix()}", path, files.read(folder / path, path))
+        role = "/".join(filter(None, (part, Path(path).parent.name)))
+        yield Content(f"{ROLE}{role}", path, files.read(folder / path, path))
 
 
 def load(parts: list[Content]) -> Loaded:
-    """Columns `text` and `label`; labels are whole numbers where all names of folders are.
+    """Columns `text` and `label`, and `part` where there is an official split.
+
+    Labels are whole numbers where all names of folders are.
 
     Raises:
         DataFormatError: A file that is not UTF-8, or holds a zero byte.
     """
-    labels = [part.role.removeprefix(ROLE) for part in parts]
+    roles = [part.role.removeprefix(ROLE) for part in parts]
+    labels = [role.rpartition("/")[2] for role in roles]
     rows = pd.DataFrame({"text": pd.Series([_text(part) for part in parts], dtype="str")})
     rows["label"] = finding.typed(labels).array
+    if "/" in roles[0]:
+        rows["part"] = pd.Series([role.partition("/")[0] for role in roles], dtype="str")
     rows.index = pd.RangeIndex(len(rows), name="row")
-    return Loaded(dataset=Dataset(rows), fingerprint=files.fingerprint(parts), files=_records(parts, labels))
+    return Loaded(dataset=Dataset(rows), fingerprint=files.fingerprint(parts), files=_records(parts, roles))
 
 
 def _text(part: Content) -> str:
@@ -64,9 +65,9 @@ def _text(part: Content) -> str:
         ) from None
 
 
-def _records(parts: list[Content], labels: list[str]) -> tuple[FileRecord, ...]:
+def _records(parts: list[Content], roles: list[str]) -> tuple[FileRecord, ...]:
     """A record for each class folder: one for each of ten thousand files would tell no more."""
     grouped: dict[str, list[str]] = {}
-    for label, part in zip(labels, parts, strict=True):
-        grouped.setdefault(label, []).append(files.sha256(part.data))
-    return tuple(FileRecord(name=label, rows=len(s), sha256=digest(s)) for label, s in grouped.items())
+    for role, part in zip(roles, parts, strict=True):
+        grouped.setdefault(role, []).append(files.sha256(part.data))
+    return tuple(FileRecord(name=role, rows=len(s), sha256=digest(s)) for role, s in grouped.items())

@@ -48,6 +48,14 @@ def test_every_setting_is_written_with_its_default(made) -> None:
     assert "# Guess: kind: the target; you named it." in text
 
 
+def test_presets_are_written_and_change_what_they_say(made) -> None:
+    home, draft = made
+    loaded = {name: config.load(home.parents[1], "trees", settings=(f"preset={name}",)).config
+              for name in ("quick", "standard", "best")}  # fmt: skip
+    assert [c.network.members for c in loaded.values()] == [1, 5, 10]
+    assert set(draft.tree["presets"]) == {"quick", "best"}
+
+
 def test_each_override_is_a_setting_that_is_accepted(made) -> None:
     home, draft = made
     overrides = [g.override for g in draft.guesses if "=" in g.override]

@@ -45,6 +45,8 @@ def test_grey_with_a_margin_may_be_shifted(tmp_path) -> None:
     draft = looking.draft(paint(tmp_path / "in", grey=True, margin=True), Asked())
     assert draft.tree["source"]["mode"] == "grey"
     assert draft.tree["fit"]["augment"] == {"shift": 2}
+    budgets = [draft.tree["presets"][name]["fit"]["max_examples"] for name in ("quick", "best")]
+    assert budgets[0] < draft.tree["fit"]["max_examples"] < budgets[1]
 
 
 def test_a_damaged_picture_fits_the_budget(tmp_path) -> None:

@@ -11,6 +11,7 @@ from tasks.checks import suite
 from tasks.drafting import folder, looking
 from tasks.drafting.guesses import Asked
 from tasks.errors import ConfigError
+from tasks.split import deal
 
 WORDS = {
     "up": ["good", "fine", "bright", "happy", "warm", "хороший", "теплый"],
@@ -39,6 +40,7 @@ def lines(tmp_path):
 def test_a_table_with_little_but_a_text(drafted) -> None:
     draft = drafted(sentences(), target="mood")
     assert (draft.tree["columns"], draft.tree["network"]) == ({"text": "said"}, {"kind": "wide"})
+    assert draft.tree["presets"]["best"] == {"network": {"kind": "wide_deep"}}
     assert draft.tree["gate"][0] == {"better_than": "logistic"}
     (asked,) = [g for g in draft.open if g.column == "film"]
     assert asked.override == "split={strategy: group, column: film}"
@@ -90,3 +92,19 @@ def test_blank_texts_fit_the_budget(drafted) -> None:
     frame = sentences()
     frame.loc[:5, "said"] = " "
     assert drafted(frame, target="mood").tree["validate"]["quarantine"] == 0.06
+
+
+def test_folders_for_train_and_test_stay_what_they_are(tmp_path) -> None:
+    for at, row in enumerate(sentences().itertuples()):
+        place = tmp_path / "reviews" / ("test" if at % 4 == 0 else "train") / row.mood
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{at:03}.txt").write_text(row.said, encoding="utf-8")
+    draft = looking.draft(tmp_path / "reviews", Asked())
+    assert draft.tree["columns"] == {"text": "text"}
+    assert draft.tree["split"]["column"] == "part"
+    assert ("Unused", "0 other columns") in draft.facts
+    home = folder.write(tmp_path / "root", "moods", draft, tmp_path / "reviews")
+    c = config.load(tmp_path / "root", "moods").config
+    rows = sources.read(c.source, home, c.target, c.columns).dataset.rows
+    parts = deal(rows, c.split, target=c.target, kind=c.task, seed=0, images=False)
+    assert ((parts == "test") == (rows["part"] == "test")).all()

@@ -249,3 +249,22 @@ def test_our_own_errors_say_what_was_wrong(split_houses):
 def test_seeds_beyond_32_bits_are_taken(split_houses):
     train, test = split_houses
     assert answer("boosting", train, test, problem("regression", "price", seed=2**62 + 5)).error is None
+
+
+@pytest.mark.parametrize("name", ["logistic", "svm", "boosting"])
+def test_rare_classes_weigh_more_where_they_did_for_the_candidate(name):
+    """One rare class, hidden behind the other: with equal weights hardly ever the answer."""
+    rng = np.random.default_rng(5)
+    rare = np.arange(1000) % 12 == 0
+    table = Dataset(
+        pd.DataFrame({"x": rng.normal(size=1000) + 1.2 * rare, "y": np.where(rare, "rare", "often")})
+    )
+    columns = Columns(numeric=("x",))
+    train, test = table.take(np.arange(700)), table.take(np.arange(700, 1000))
+    found = {}
+    for balanced in (False, True):
+        asked = problem("classification", "y", columns=columns, balanced=balanced)
+        predictions = answer(name, train, test, asked).predictions
+        found[balanced] = (predictions.values == "rare").mean()
+    assert found[False] < 0.1
+    assert found[True] > 0.2

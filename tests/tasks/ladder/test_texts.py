@@ -12,7 +12,7 @@ from sklearn.svm import LinearSVC
 from tasks.config import Columns, Encode
 from tasks.dataset import Dataset
 from tasks.ladder import texts
-from tasks.ladder.baselines import Problem, answer
+from tasks.ladder.baselines import Problem, answer, balance
 
 GOOD, BAD, PLAIN = (
     ["fine", "moving", "warm", "bright", "lovely"],
@@ -112,3 +112,15 @@ def test_rungs_say_what_they_can_not_read() -> None:
         found = answer(name, data, data, asked("classification", "label", text=None))
         assert "reads texts only" in str(found.error)
         assert "columns.text" in str(found.error)
+
+
+@pytest.mark.parametrize("name", ["logistic", "bayes", "svm", "ngrams"])
+def test_rare_classes_weigh_more_where_they_did_for_the_candidate(name: str) -> None:
+    model = texts.estimator(name, "classification", 0)
+    members = [last for _, last in model.members] if name == "ngrams" else [model]
+    balance(*members)
+    lasts = [member if name == "ngrams" else member[-1] for member in members]
+    for last in lasts:
+        known = last.get_params()
+        assert known.get("class_weight", "balanced") == "balanced"
+        assert not known.get("fit_prior", False)

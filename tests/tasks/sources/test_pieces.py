@@ -143,6 +143,18 @@ def test_a_folder_is_read_by_name(tmp_path: Path) -> None:
     assert pieces.name_of(tmp_path / "b.csv", tmp_path) == f"{tmp_path.name}/b.csv"
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_json_lines_are_read_as_texts(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "new.jsonl.gz"
+    lines = ['{"id": 1, "text": "Good."}', '{"text": "007", "id": 2}', '{"id": 3}']
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    assert pieces.members(tmp_path) == [path]
+    found = pd.concat(pieces.read(path, path.name, [{"name": "text", "type": "text"}], size))
+    assert found["text"].fillna("none").tolist() == ["Good.", "007", "none"]
+    with pytest.raises(DataRejected, match="column 'body' is missing"):
+        list(pieces.read(path, path.name, [{"name": "body", "type": "text"}], size))
+
+
 def test_folders_that_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file or folder"):
         pieces.members(tmp_path / "none")

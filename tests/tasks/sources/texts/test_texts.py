@@ -83,10 +83,16 @@ def test_folders_that_are_no_classes(folder: Path, inner: str, told: str) -> Non
 
 
 def test_an_official_split_is_not_taken_for_classes(folder: Path) -> None:
-    for part in ("train", "test"):
-        shutil.copytree(folder, folder.parent / "official" / part)
-    with pytest.raises(DataRejected, match="texts in folders for train and test"):
-        read(folder.parent / "official")
+    official = folder.parent / "official"
+    for part in ("train", "test", "val"):
+        shutil.copytree(folder, official / part)
+    loaded = read(official)
+    rows = loaded.dataset.rows
+    assert rows["part"].tolist() == ["train"] * 8 + ["test"] * 4
+    assert rows["label"].tolist() == ["bad", "bad", "good", "good"] * 3
+    assert "part" not in read(folder).dataset.rows
+    (official / "test" / "bad" / "0.txt").rename(official / "train" / "bad" / "00.txt")
+    assert read(official).fingerprint != loaded.fingerprint
 
 
 def test_a_way_out_of_the_folder_is_refused(folder: Path, tmp_path: Path) -> None:
