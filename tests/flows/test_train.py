@@ -199,6 +199,19 @@ def test_interrupt_marks_the_run_killed(yard, trained, monkeypatch) -> None:
     assert run.state.is_cancelled()
 
 
+def test_a_profile_adds_up_and_names_the_steps(yard, trained) -> None:
+    answer = yard("train", "rings", "--json", "--profile", "--set", "fit.epochs=23")
+    assert answer.code == 0, answer.err
+    found = answer.document["profile"]
+    assert sum(row["seconds"] for row in found["rows"]) == pytest.approx(found["seconds"], abs=0.05)
+    assert found["seconds"] == pytest.approx(answer.document["seconds"], abs=1.0)
+    causes = {(row["step"], row["cause"]) for row in found["rows"]}
+    assert {("fit", "training"), ("evaluate", "baselines"), ("register", "clean room")} <= causes
+    assert {("register", "model save"), (None, "report"), ("validate", "Prefect")} <= causes
+    assert "where the seconds went" in answer.err
+    assert "profile" not in trained
+
+
 def test_document_survives_json(trained) -> None:
     assert json.loads(json.dumps(trained, allow_nan=False)) == trained
 
