@@ -19,7 +19,8 @@ from typing import Any
 from flows import occupation, outcome, past
 from flows.books import provenance
 from tasks import lease, sources, store
-from tasks.config import Config, Limit, Project
+from tasks.config import Config, Limit, OwnSource, Project
+from tasks.errors import ModelyardError
 from tasks.records import EvaluateRecord, ModelVersion, RegisterRecord, Score, Step, Verdict
 from tasks.registry import backend, versions
 from tasks.registry.stores import sqlite
@@ -57,14 +58,16 @@ def find(project: Project, root: Path) -> tuple[dict[str, Any], list[Any]] | Non
     try:
         known = json.loads((project.work / FILE).read_text(encoding="utf-8"))
         return _answer(project, root, known) if _may_answer(project, root, known) else None
-    except (OSError, ValueError, KeyError, TypeError, sqlite3.Error):
-        return None
+    except (OSError, ValueError, KeyError, TypeError, sqlite3.Error, ModelyardError):
+        return None  # the flow meets the same, and leaves a run that says so
 
 
 def _may_answer(project: Project, root: Path, known: dict[str, Any]) -> bool:
     """Whether a training would find its inputs as they were, and nobody else at work."""
     config, path = project.config, backend.local_file(root)
-    if config.steps or path is None or not Path(known["run"]["report"]).is_file():
+    if config.steps or isinstance(config.source, OwnSource) or path is None:
+        return False  # what a project's own code looks at may lie anywhere
+    if not Path(known["run"]["report"]).is_file():
         return False
     if lease.is_held(occupation.slot(root, f"project-{config.name}")):
         return False

@@ -81,6 +81,8 @@ def test_whatever_is_another_is_left_to_the_flow(yard, latest, tmp_path) -> None
     rows = raw.read_text()
     raw.write_text(rows.replace("red", "rot", 1))
     assert find(yard) is None
+    raw.unlink()
+    assert find(yard) is None
     raw.write_text(rows)
     assert find(yard) is not None
 
