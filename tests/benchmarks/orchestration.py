@@ -1,9 +1,9 @@
 """What it costs to be orchestrated: `modelyard train` beside one plain script, and where the seconds go.
 
-Each line is a whole process, timed from outside: the plain script (`plain.py`); the first training in a root
-where nothing was ever run; a training that starts its own server (no output kept); one beside the servers of
-`modelyard up` (no output kept); and the same training again. The lines are taken in turn, several times, and
-medians are shown. With `--mnist` the digits are the full MNIST.
+Each line is a whole process, timed from outside: the plain script (`plain.py`); the first training in a
+root where nothing was ever run; a training that starts its own server; one beside the servers of
+`modelyard up` (both with nothing kept of steps, runs and versions); and the same training again. The lines
+are taken in turn, several times, and medians are shown. With `--mnist` the digits are the full MNIST.
 
     .venv/bin/python tests/benchmarks/orchestration.py [--projects digits prices] [--mnist FOLDER]
 """
@@ -29,6 +29,8 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = [sys.executable]
 YARD = [sys.executable, "-m", "flows.cli"]
+MAKE = "import sys, pathlib; from tasks.registry import tracking; tracking.connect(pathlib.Path(sys.argv[1]))"
+"""Makes an empty store of MLflow's."""
 Measured = tuple[float, float]
 """Wall seconds of a process, and CPU seconds of it and of the children that it waited for."""
 
@@ -59,10 +61,14 @@ class Yard:
         ignored = shutil.ignore_patterns("work")
         shutil.copytree(ROOT / "data" / self.project, self.work.parent, ignore=ignored)
 
-    def train(self, *, keep: bool = False) -> Measured:
-        """One training, without what earlier ones left of its steps unless that is kept."""
-        if not keep:
-            shutil.rmtree(self.work, ignore_errors=True)
+    def forget(self) -> None:
+        """Takes away the steps' outputs, runs and versions; the databases stay, the one of MLflow empty."""
+        for place in (self.work, self.root / "mlflow"):
+            shutil.rmtree(place, ignore_errors=True)
+        timed([*PYTHON, "-c", MAKE, str(self.root)])
+
+    def train(self) -> Measured:
+        """One training."""
         words = [*YARD, "train", self.project, "--root", str(self.root), "--json", "--profile", *self.words]
         took, said = timed(words)
         self.profile = json.loads(said)["profile"]["rows"]
@@ -86,15 +92,17 @@ def measure(yard: Yard, rounds: int) -> tuple[dict[str, list[Measured]], dict[st
         take("plain script", lambda: timed([*PYTHON, plain(), yard.project, *yard.words])[0])
         yard.make()
         take("first run ever", yard.train)
+        yard.forget()
         take("own server", yard.train)
+        yard.forget()
         yard.call("up")
         try:
             take("servers up", yard.train)
-            take("unchanged, servers up", lambda: yard.train(keep=True))
+            take("unchanged, servers up", yard.train)
             take("status, servers up", lambda: yard.call("status"))
         finally:
             yard.call("down")
-        take("unchanged", lambda: yard.train(keep=True))
+        take("unchanged", yard.train)
         take("status", lambda: yard.call("status"))
         take("projects", lambda: yard.call("projects"))
         take("--help", lambda: timed([*YARD, "--help"])[0])
