@@ -27,6 +27,8 @@ from tasks.errors import ModelyardError, ResourceLimit, Unavailable
 COMMANDS = {
     "train": ("training:train", "Train, judge and register a project's model."),
     "retrain": ("retraining:retrain", "Train again if there is a reason to; say why not otherwise."),
+    "plan": ("checking:plan", "Say of each step of a training whether it would run, and why."),
+    "resume": ("stepping:resume", "Go on with a run that failed or was stopped."),
     "new": ("creating:new", "Make a project from your data: a table, pictures or texts."),
     "projects": ("looking:projects", "List the projects and their champions."),
     "check": ("checking:check", "Check a project's configuration and data; trains nothing."),
@@ -48,6 +50,7 @@ COMMANDS = {
     "schedules": ("scheduling:schedules", "List the schedules and their next runs."),
     "download": ("fetching:download", "Fetch a public data set that is too large to ship (mnist)."),
     "ui": ("tending:ui", "Open the pages of MLflow and Prefect on what was trained here."),
+    "gc": ("tending:gc", "Free the space of outputs that nothing asks for any more."),
     "doctor": ("tending:doctor", "Check the installation, the stores and the champions."),
 }
 

@@ -18,6 +18,10 @@ SEEN, FRESH, INPUTS = "modelyard.seen_champion", "modelyard.fresh", "modelyard.i
 """Tags of a training by which a later decision knows what it was made of and held against."""
 
 OUTCOME = "modelyard.outcome"
+ASKED = "modelyard.asked"
+"""Tag of every run: what it was asked for besides its project, as JSON: action, source, settings."""
+RESUMES, RESUMED_BY = "modelyard.resumes", "modelyard.resumed_by"
+"""Tags of a run that went on with another, and of that other one: their ids."""
 
 STEPS: dict[str, type[Any]] = {
     "validate": ValidateRecord,
@@ -96,7 +100,7 @@ def before(uri: str, run_id: str, step: str) -> dict[str, Any]:
         stored = read(uri, run_id, f"{name}/record.json")
         known = store.recall(Path(stored["folder"]), kind) if stored else None
         if known is None:
-            why = f"gone, since {store.KEPT} are kept" if stored else "not there: it did not come so far"
+            why = "gone, since old ones make room" if stored else "not there: it did not come so far"
             raise ConfigError(f"run {run_id[:8]}: the output of {name} is {why}", fix="name another run")
         found[name] = known
     return found

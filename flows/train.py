@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from flows import pages
 from flows.books.keeping import Books
 from flows.books.opening import training
+from tasks import store
 from tasks.clean import clean
 from tasks.evaluate import evaluate
 from tasks.fit import fit
@@ -25,6 +26,9 @@ def train(
     source: str | None = None,
     settings: list[str] | None = None,
     if_running: Literal["wait", "cancel", "refuse"] = "wait",
+    force: list[str] | None = None,
+    resumes: str | None = None,
+    allow_changed: bool = False,
 ) -> State[dict[str, Any]]:
     """Turns a project's data into a registered model, or says why not.
 
@@ -34,6 +38,9 @@ def train(
         source: Data that replaces the project's own.
         settings: Assignments `dotted.key=value` over `project.yaml`.
         if_running: What happens when a run of the project is active.
+        force: Steps that run again, whatever was done before.
+        resumes: Id of a run that failed or was stopped and that this one goes on with, by its settings.
+        allow_changed: Go on with it although code, settings or data have changed since.
 
     Returns:
         The run as the JSON document that `modelyard train --json` prints.
@@ -42,7 +49,13 @@ def train(
         ModelyardError: Any failure that was foreseen; the MLflow run says FAILED and why.
     """
     try:
-        with training(project, root, source, settings, if_running=if_running) as books:
+        with (
+            training(
+                project, root, source, settings,
+                if_running=if_running, resumes=resumes, allow_changed=allow_changed,
+            ) as books,
+            store.forcing(force or ()),
+        ):  # fmt: skip
             document = in_order(books)
     except KeyboardInterrupt:
         return pages.cancelled()

@@ -164,6 +164,7 @@ def clean(
         DataRejected: More bad rows than the budget allows, or no row left.
     """
     declared = [operation.model_dump() for operation in operations]
+    parts = [name for operation in declared for name in operation]
 
     def build(folder: Path) -> CleanRecord:
         tidied = tidy(Dataset.load(validated.folder), declared, target, text)
@@ -181,9 +182,10 @@ def clean(
         "target": target,
         "text": text,
         "quarantine": quarantine,
-        "own": extension.digests(name for operation in declared for name in operation),
+        "own": extension.digests(parts),
     }
-    return store.remember(work, "clean", inputs=inputs, record=CleanRecord, build=build)
+    also = extension.ours(parts)
+    return store.remember(work, "clean", inputs=inputs, record=CleanRecord, build=build, also=also)
 
 
 def _stored(folder: Path) -> list[Path]:

@@ -26,7 +26,7 @@ from tasks.ladder.rungs import (
     slice_scores,
 )
 from tasks.learning import scoring
-from tasks.own.extension import digests, short
+from tasks.own.extension import digests, ours, short
 from tasks.records import (
     CleanRecord,
     EvaluateRecord,
@@ -133,6 +133,7 @@ def evaluate(
         ConfigError: A slice by a column that does not exist.
         ArtifactTampered: The candidate's files are not what its manifest says.
     """
+    own_parts = [rules.metric, *rules.baselines, *(getattr(rule, "metric", None) for rule in gate)]
     inputs = {
         "raw": raw.fingerprint,
         "cleaned": cleaned.digest,
@@ -146,7 +147,7 @@ def evaluate(
         "encode": encode.model_dump(mode="json"),
         "target": [target, kind],
         "seed": seed,
-        "own": digests([rules.metric, *rules.baselines, *(getattr(rule, "metric", None) for rule in gate)]),
+        "own": digests(own_parts),
     }
 
     def build(folder: Path) -> EvaluateRecord:
@@ -165,4 +166,4 @@ def evaluate(
         judged = conclude(folder, rows, answers, rules, gate, kind, seed)
         return replace(judged, warnings=(*judged.warnings, *doubts))
 
-    return store.remember(work, "evaluate", inputs, EvaluateRecord, build)
+    return store.remember(work, "evaluate", inputs, EvaluateRecord, build, ours(own_parts))

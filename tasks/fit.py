@@ -33,7 +33,7 @@ from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
 from tasks.learning.words import TextInputs
 from tasks.networks import count_parameters
-from tasks.own.extension import digests
+from tasks.own.extension import digests, ours
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
 from tasks.spans import ITSELF, span
@@ -267,8 +267,8 @@ def _precision(settings: Fit, device: str, data: Dataset, network: Network) -> s
     return devices.resolve_precision(settings.precision, device, convolutional=images, encoder=encoder)
 
 
-def _own_code(network: Network, metric: str, clean: Sequence[Operation]) -> dict[str, str]:
-    return digests([network.kind, metric, *(getattr(operation, "run", None) for operation in clean)])
+def _own_parts(network: Network, metric: str, clean: Sequence[Operation]) -> list[str | None]:
+    return [network.kind, metric, *(getattr(operation, "run", None) for operation in clean)]
 
 
 @task(name="fit")
@@ -315,16 +315,17 @@ def fit(
         TrainingDiverged: A loss or gradient stopped being finite.
         ResourceLimit: Memory ran out.
     """
-    device = devices.resolve_device(settings.device)
+    device, own_parts = devices.resolve_device(settings.device), _own_parts(network, metric, clean)
     inputs = {
         "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind,
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude,
         "clean": [op.model_dump(mode="json") for op in clean], "encode": encode.model_dump(mode="json"),
         "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
-        "metric": metric, "seed": seed, "device": device, "own": _own_code(network, metric, clean),
+        "metric": metric, "seed": seed, "device": device, "own": digests(own_parts),
         "base": pretrained.identity(network.model) if isinstance(network, Pretrained) else None,
     }  # fmt: skip
-    checkpoint = work / "checkpoints" / store.digest([inputs, store.code_digest()])[:20]
+    also = ours(own_parts)
+    checkpoint = work / "checkpoints" / store.key(inputs, __name__, *also)
 
     def build(folder: Path) -> FitRecord:
         data, part = Dataset.load(cleaned.folder), parts.load(split.folder)
@@ -369,6 +370,7 @@ def fit(
             ),
         )
 
-    record = store.remember(work, "fit", inputs, FitRecord, build)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    record = store.remember(work, "fit", inputs, FitRecord, build, also)
+    if record.step.status == "ran":
+        shutil.rmtree(checkpoint, ignore_errors=True)
     return record

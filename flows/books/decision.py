@@ -35,7 +35,7 @@ def question(project: Project, root: Path, run: RunRef, *, force: bool) -> dict[
         "seed": c.seed,
         "project": project.folder,
         "settings": provenance.settings_digest(project),
-        "code": provenance.code_digest(),
+        "code": provenance.code_digest(c),
         "last": past.last_training(run.uri, c.name),
         "champion": champion,
         "profile": profile,
@@ -68,7 +68,7 @@ def marks(project: Project, fingerprint: str, decided: DecideRecord | None) -> d
     tags = {
         past.FINGERPRINT: fingerprint,
         past.SETTINGS: provenance.settings_digest(project),
-        past.CODE: provenance.code_digest(),
+        past.CODE: provenance.code_digest(project.config),
         past.INPUTS: provenance.inputs_digest(project.config, fingerprint),
     }
     if decided is not None and decided.fresh is not None:

@@ -134,10 +134,8 @@ class Books:
 
     def fitting(self) -> dict[str, Any]:
         """What `fit` is told besides the records; a bar that can't be judged is refused before it."""
-        from flows.books import rehearsal  # noqa: PLC0415
-
         c = self.config
-        rehearsal.check_slices(c, self.records["clean"])
+        self.rehearse()
         return {
             "kind": c.task,
             "target": c.target,
@@ -150,6 +148,12 @@ class Books:
             "metric": c.fit.metric or c.evaluate.metric,
             "seed": c.seed,
         }
+
+    def rehearse(self) -> None:
+        """Refuses what would be refused only after the training."""
+        from flows.books import rehearsal  # noqa: PLC0415
+
+        rehearsal.check_slices(self.config, self.records["clean"])
 
     def judging(self) -> dict[str, Any]:
         """What `evaluate` is told besides the records; whoever is to try the model gets ready meanwhile."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +13,11 @@ from typing import Literal
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from flows import audience, occupation
+from flows import audience, occupation, past
 from flows.books import provenance
 from flows.books.keeping import BOOKS, Books, device_of
 from flows.occupation import Policy
+from flows.reuse import collecting, resuming
 from flows.roots import find_root
 from tasks import config as configuration
 from tasks import store
@@ -40,6 +43,8 @@ def training(
     *,
     retraining: bool = False,
     if_running: Policy = "wait",
+    resumes: str | None = None,
+    allow_changed: bool = False,
 ) -> Iterator[Books]:
     """Opens the books of one run; whatever ends the block is what they say in the end.
 
@@ -50,6 +55,8 @@ def training(
         settings: Assignments `dotted.key=value`.
         retraining: Whether a decision comes first; only after it is the device looked for.
         if_running: What happens if another run of the project goes on.
+        resumes: Id of a run of the project that this one goes on with, by that one's settings.
+        allow_changed: Go on although code, settings or data have changed since.
 
     Raises:
         ConfigError: The configuration is wrong or its device is not there; no run was begun.
@@ -58,20 +65,26 @@ def training(
     """
     place = find_root(root)
     path = Path(source).resolve() if source else None
-    loaded = configuration.load(
-        place, project, source=path, settings=tuple(settings or ()), retraining=retraining
-    )
+    if resumes is not None:
+        loaded = resuming.project(place, resumes, allow_changed=allow_changed)
+    else:
+        loaded = configuration.load(
+            place, project, source=path, settings=tuple(settings or ()), retraining=retraining
+        )
     own.require(loaded.config)
     if not retraining:
         device_of(loaded.config)
     who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
+    asked = {"action": who["action"], "source": source, "settings": settings or []}
+    tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}
     with (
         span(BOOKS),
         reproduce.waiting_room(),
         occupation.run(place, project=project, **who) as held,
         occupation.project(place, project, if_running, audience.present().waits, **who),
     ):
-        books = Books(loaded, place, _begin(loaded, place, held))
+        collecting.make_room(place, loaded.work)
+        books = Books(loaded, place, _begin(loaded, place, held, tags))
         with _ending(books, held):
             yield books
 
@@ -99,7 +112,7 @@ def _ending(books: Books, held: Lease) -> Iterator[None]:
         held.note(mlflow_ended=True)
 
 
-def _begin(project: Project, root: Path, held: Lease) -> RunRef:
+def _begin(project: Project, root: Path, held: Lease, asked: dict[str, str]) -> RunRef:
     page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
     tags = {
         "mlflow.note.content": f"[Prefect flow run]({page})",
@@ -108,10 +121,14 @@ def _begin(project: Project, root: Path, held: Lease) -> RunRef:
         "prefect.flow_run": page,
         unfinished.LEASE: held.path.name,
         unfinished.HOST: str(held.facts["host"]),
+        past.CODE: provenance.code_digest(project.config),
+        **asked,
         **provenance.git_state(root),
     }
     run = tracking.start_run(tracking.connect(root), project.config.name, root, tags=tags)
     held.note(mlflow_run_id=run.run_id)
+    if before := asked.get(past.RESUMES):
+        tracking.set_tags(dataclasses.replace(run, run_id=before), {past.RESUMED_BY: run.run_id})
     tracking.log_params(run, project.config.model_dump(mode="json", by_alias=True))
     with tempfile.TemporaryDirectory() as place:
         text = configuration.as_yaml(project.config)

@@ -60,7 +60,7 @@ def inputs_digest(config: Config, fingerprint: str) -> str:
         {
             "fingerprint": fingerprint,
             "config": _making(config),
-            "code": store.code_digest(),
+            "code": store.code_digest(*own.ours(config)),
             "libraries": store.library_versions(),
         }
     )
@@ -76,9 +76,9 @@ def settings_digest(project: Project) -> str:
     return store.digest({"config": _making(project.config), "suite": asked.digest})
 
 
-def code_digest() -> str:
-    """Digest of the library's own source and of the versions of what computes."""
-    return store.digest({"code": store.code_digest(), "libraries": store.library_versions()})
+def code_digest(config: Config) -> str:
+    """Digest of the source that makes a project's model, and of the versions of what computes."""
+    return store.digest({"code": store.code_digest(*own.ours(config)), "libraries": store.library_versions()})
 
 
 def _making(config: Config) -> dict[str, Any]:

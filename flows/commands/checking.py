@@ -1,14 +1,15 @@
-"""`modelyard check`."""
+"""`modelyard check` and `plan`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from flows import outcome, terminal
-from flows.commands.options import DEFAULT, Common
+from flows.commands.options import DEFAULT, Common, Forced
 from tasks import config
 from tasks.config import own
 from tasks.records import to_json
@@ -69,3 +70,38 @@ def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
     rehearsal.check_slices(c, rows)
     rehearsal.check_network(c, rows, parts, (c.split.column,) if c.split.column else ())
     return [raw, rows, parts]
+
+
+def plan(
+    project: str,
+    *,
+    source: Path | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    force: Forced = None,
+    common: Common = DEFAULT,
+) -> None:
+    """Say of each step of a training whether it would run, and why; runs and writes nothing.
+
+    The data is read once, for its fingerprint, and the files of every output that would be reused are
+    verified.
+
+    Parameters
+    ----------
+    project
+        Folder name below data/.
+    source
+        Data that replaces the project's own: a table, a folder of Parquet or IDX files, or of class folders
+        with pictures.
+    set_
+        Setting that replaces the project's own, as dotted.key=value; may be repeated.
+    force
+        Step that would run again, whatever was done before; may be repeated.
+    """
+    loaded = config.load(common.place, project, source=source, settings=tuple(set_ or ()))
+    own.require(loaded.config)
+    from flows.reuse import planning  # noqa: PLC0415
+
+    lines = planning.plan(loaded, common.place, force or ())
+    rows = [{"step": each.step, "": each.answer, "why": each.why} for each in lines]
+    common.console().print(terminal.table("", rows))
+    common.answer({"project": project, "steps": [asdict(each) for each in lines]})

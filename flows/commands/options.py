@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -45,3 +45,7 @@ class Common:
 
 
 DEFAULT = Common()
+
+StepName = Literal["validate", "clean", "split", "fit", "evaluate"]
+Forced = Annotated[list[StepName] | None, Parameter(negative="")]
+"""`--force`: steps that run again, whatever was done before."""

@@ -1,4 +1,4 @@
-"""`modelyard ui` and `doctor`."""
+"""`modelyard ui`, `gc` and `doctor`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,41 @@ def _tell(out: Console, urls: dict[str, str], place: Path) -> None:
         if name in urls:
             out.print(f"{title:<9}{escape(urls[name])}", soft_wrap=True)
     out.print(f"sign in  with what stands in {escape(str(place))}: user and password", soft_wrap=True)
+
+
+def gc(
+    *,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    keep: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 1,
+    common: Common = DEFAULT,
+) -> None:
+    """Free the space of outputs that nothing asks for any more, in the work folders of all projects.
+
+    What a version with an alias was made from stays, what the latest run of a project left, and all of a
+    project of which a run goes on. What goes can be made again.
+
+    Parameters
+    ----------
+    dry_run
+        Only say what would go.
+    keep
+        How many of each step's outputs, checkpoints and reports stay besides, the last used ones.
+    """
+    from flows.reuse.collecting import collect  # noqa: PLC0415
+
+    out, found = common.console(), collect(common.place, keep=keep, dry_run=dry_run)
+    sizes: dict[tuple[str, str], list[int]] = {}
+    for each in found["removed"]:
+        sizes.setdefault((each["path"].split("/")[1], each["why"]), []).append(each["bytes"])
+    rows = [
+        {"project": name, "what": why, "count": str(len(each)), "MB": f"{sum(each) / 1e6:,.1f}"}
+        for (name, why), each in sizes.items()
+    ]
+    out.print(terminal.table("", rows))
+    for each in found["skipped"]:
+        out.print(f"{escape(each['project'])} was left alone: {escape(each['why'])}", soft_wrap=True)
+    out.print(f"{found['bytes'] / 1e6:,.1f} MB {'would be freed' if dry_run else 'freed'}")
+    common.answer(found)
 
 
 def doctor(*, common: Common = DEFAULT) -> int:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows import outcome, terminal
-from flows.commands.options import DEFAULT, Common
+from flows.commands.options import DEFAULT, Common, Forced
 from tasks.config import Project
 from tasks.records import to_json
 
@@ -35,6 +35,7 @@ def train(
     fast_dev_run: Annotated[bool, Parameter(negative="")] = False,
     overfit_batches: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1000))] = None,
     profile: Annotated[bool, Parameter(negative="")] = False,
+    force: Forced = None,
     common: Common = DEFAULT,
 ) -> int:
     """Train, judge and register a project's model.
@@ -58,6 +59,8 @@ def train(
         Learn this many batches by heart and say whether that worked; records and registers nothing.
     profile
         Say where the seconds went, by step and by cause.
+    force
+        Step that runs again, whatever was done before; may be repeated.
     """
     from flows.books import costs  # noqa: PLC0415
     from tasks import config  # noqa: PLC0415
@@ -76,9 +79,11 @@ def train(
         "source": place,
         "settings": settings,
         "if_running": if_running,
+        "force": list(force or ()),
     }
     with costs.asked(profile) as ledger:
-        summary = _unchanged(common, loaded) or run_here(common, "train", words)
+        known = None if force else _unchanged(common, loaded)
+        summary = known or run_here(common, "train", words)
     if ledger is not None:
         summary["profile"] = costs.document(ledger.spent)
         costs.show(terminal.console(stderr=common.json), ledger.spent)

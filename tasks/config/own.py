@@ -69,6 +69,11 @@ def digests(config: Config) -> dict[str, str]:
     return extension.digests(part.name for part in parts(config))
 
 
+def ours(config: Config) -> list[str]:
+    """Names in `tasks` that the project's own parts are, or import."""
+    return extension.ours(part.name for part in parts(config))
+
+
 def require(config: Config) -> None:
     """Imports every part that is the project's own, and sees that it can be called as it will be.
 

@@ -24,7 +24,7 @@ PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """What an import path looks like."""
 
 OURS = ("tasks", "flows")
-"""Packages whose code `store.code_digest` covers, and `pack` carries, by themselves."""
+"""Packages whose code belongs to the keys of steps, and which `pack` carries, by themselves."""
 
 
 _resolved: set[str] = set()
@@ -123,6 +123,21 @@ def digests(names: Iterable[object]) -> dict[str, str]:
             continue
         found[top] = version(packages_distributions()[top][0]) if is_installed(path) else _digest(path)
     return found
+
+
+def ours(names: Iterable[object]) -> list[str]:
+    """Dotted names in `tasks` that lie behind import paths: parts of ours, and what parts of a user's import.
+
+    Raises:
+        ConfigError: There is no such module.
+    """
+    found: set[str] = set()
+    for path in {str(name).partition(":")[0] for name in names if is_own(name)}:
+        if path.partition(".")[0] in OURS:
+            found.add(path)
+        elif not is_installed(path):
+            found.update(name for file in files(path).values() for name in imported(file))
+    return sorted(name for name in found if name.partition(".")[0] == "tasks")
 
 
 def _digest(path: str) -> str:

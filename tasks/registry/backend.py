@@ -76,6 +76,12 @@ def connect(root: Path) -> str:
         return _local(root) if settings.database is None else _shared(root, settings.database)
 
 
+def is_there(root: Path) -> bool:
+    """Whether there is a store, so that `connect` would not make one; it may be out of reach."""
+    named = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or root_settings(root).mlflow.database
+    return bool(named) or (root / "mlflow" / "mlflow.db").exists()
+
+
 def _local(root: Path) -> str:
     path = _file(root)
     uri = f"sqlite:///{path}"

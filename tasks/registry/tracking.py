@@ -20,15 +20,17 @@ from typing import Any, Literal
 
 from tasks.records import Epoch, RunRef
 from tasks.registry import backend
-from tasks.registry.backend import connect
+from tasks.registry.backend import connect, is_there
 from tasks.registry.fetching import champion, reigning, version
 from tasks.registry.lineage import log_data, log_dataset, part_of
-from tasks.registry.versions import versions
+from tasks.registry.versions import aliased, versions
 
 __all__ = [
+    "aliased",
     "champion",
     "connect",
     "finish_run",
+    "is_there",
     "log_artifact",
     "log_data",
     "log_dataset",

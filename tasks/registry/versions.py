@@ -61,6 +61,20 @@ def glimpse(root: Path, name: str) -> list[tuple[ModelVersion, str | None]] | No
     return [(plain(entry, borne), entry.tags.get(DECISION)) for entry in found]
 
 
+def aliased(uri: str) -> list[ModelVersion]:
+    """Every version of any model that bears an alias, without their bundles."""
+    names, token = [], None
+    with backend.reaching(uri):
+        client = backend.client(uri)
+        while True:
+            page = client.search_registered_models(max_results=200, page_token=token)
+            names += [entry.name for entry in page]
+            token = page.token
+            if not token:
+                break
+    return [entry for name in names for entry in versions(uri, name) if entry.aliases]
+
+
 def find(uri: str, name: str, inputs: str) -> ModelVersion | None:
     """The version that was made from `inputs`, the newest should there be several."""
     return next((entry for entry in versions(uri, name) if entry.inputs == inputs), None)

@@ -100,6 +100,13 @@ def test_the_digest_sees_every_file_that_is_imported_beside_it(place: Path) -> N
     assert extension.digests(["one_of_x:f"]) != first
 
 
+def test_what_a_part_uses_of_ours_is_named(place: Path) -> None:
+    write(place / "one_of_y.py", "def f():\n    from two_of_y import g\n    return g\nimport numpy")
+    write(place / "two_of_y.py", "from tasks.networks.mlp import Mlp\ndef g():\n    return Mlp\n")
+    found = extension.ours(["one_of_y:f", "tasks.testkit.networks:Linear", "cnn", None])
+    assert found == ["tasks.networks.mlp", "tasks.networks.mlp.Mlp", "tasks.testkit.networks"]
+
+
 def test_of_a_package_every_module_counts(place: Path) -> None:
     for name in ("__init__", "nets", "deep/__init__", "deep/more"):
         write(place / "pack_of_x" / f"{name}.py", "")

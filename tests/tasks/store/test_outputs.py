@@ -1,7 +1,6 @@
 """The store: files whole or absent, steps not done twice, damage noticed, reasons told."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,8 +13,10 @@ from hypothesis import strategies as st
 
 from tasks import store
 from tasks.records import Step
+from tasks.store import keys
+from tasks.store.source import Reached
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +107,7 @@ def test_a_digest_survives_json_and_ignores_the_order_of_keys(value):
 
 def test_code_and_library_versions_are_known():
     assert len(store.code_digest()) == 64
+    assert store.code_digest() != store.code_digest("tasks.testkit.networks")
     assert store.library_versions()["pandas"]
 
 
@@ -133,9 +135,12 @@ def test_why_names_what_changed(tmp_path):
 
 def test_changed_code_or_libraries_build_again(tmp_path, monkeypatch):
     remember(tmp_path, Builder(), seed=0)
-    monkeypatch.setattr(store, "code_digest", lambda: "other")
-    assert remember(tmp_path, Builder(), seed=0).step.why == "changed: code"
-    monkeypatch.setattr(store, "library_versions", lambda: {**dict(store._library_versions()), "numpy": "9"})
+    reached = {"modules": {"tasks.made": "a"}, "libraries": ("numpy",)}
+    monkeypatch.setattr(keys, "reached", lambda *roots: Reached(**reached))
+    assert remember(tmp_path, Builder(), seed=0).step.why == "changed: libraries.numpy, source.tasks.made"
+    reached["modules"] = {"tasks.made": "b"}
+    assert remember(tmp_path, Builder(), seed=0).step.why == "changed: source.tasks.made"
+    monkeypatch.setattr(keys, "_version", lambda name: "9")
     assert remember(tmp_path, Builder(), seed=0).step.why == "changed: libraries.numpy"
 
 
@@ -203,17 +208,6 @@ def test_a_moved_work_folder_still_serves(tmp_path):
     assert (again.folder / "out.txt").exists()
 
 
-def test_the_least_recently_used_outputs_go(tmp_path):
-    for seed in range(store.KEPT):
-        folder = remember(tmp_path, Builder(), seed=seed).folder
-        os.utime(folder, (seed, seed))
-    assert remember(tmp_path, Builder(), seed=0).step.status == "reused"
-    remember(tmp_path, Builder(), seed=99)
-    assert len(outputs(tmp_path)) == store.KEPT
-    assert remember(tmp_path, Builder(), seed=0).step.status == "reused"
-    assert remember(tmp_path, Builder(), seed=1).step.status == "ran"
-
-
 CHILD = """
 import os, signal, sys, time
 from dataclasses import dataclass
@@ -234,7 +228,6 @@ def build(folder):
     time.sleep(0.3)
     return Made(step=Step(name="made"), folder=folder, lines=0)
 
-store.code_digest = lambda: "fixed"
 made = store.remember(Path(sys.argv[1]), "made", inputs={"seed": 0}, record=Made, build=build)
 print(made.folder.name, made.step.status, len((made.folder / "out.txt").read_text()))
 """
@@ -263,3 +256,65 @@ def test_concurrent_builds_of_one_step_all_succeed_and_leave_one_output(tmp_path
     assert [code for _, code in answers] == [0, 0, 0, 0], answers
     assert {out.split()[0] for (out, _), _ in answers} == set(outputs(tmp_path))
     assert all(out.split()[2] == "1000" for (out, _), _ in answers)
+
+
+# --- forced, and only planned -----------------------------------------------------------------------------
+
+
+def test_a_forced_step_runs_again_and_takes_the_place_of_its_output(tmp_path):
+    first = remember(tmp_path, Builder(), seed=0)
+    build = Builder("other\n")
+    with store.forcing(["made"]):
+        again = remember(tmp_path, build, seed=0)
+    assert (build.calls, again.step.why, again.folder) == (1, "it was asked for", first.folder)
+    assert (first.folder / "out.txt").read_text() == "other\n"
+    assert remember(tmp_path, build, seed=0).step.status == "reused"
+    with store.forcing(["another"]):
+        assert remember(tmp_path, build, seed=0).step.status == "reused"
+
+
+def test_a_forced_step_that_fails_leaves_its_last_output(tmp_path):
+    first = remember(tmp_path, Builder(), seed=0)
+
+    def build(folder):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError), store.forcing(["made"]):
+        remember(tmp_path, build, seed=0)
+    assert store.recall(first.folder, Made) is not None
+
+
+def everything(folder):
+    return {
+        path: (path.stat().st_mtime_ns, path.is_file() and path.read_bytes()) for path in folder.rglob("*")
+    }
+
+
+def test_a_plan_builds_and_writes_nothing_and_says_what_differs(tmp_path):
+    build = Builder()
+    with store.planning(), pytest.raises(store.Missed) as first:
+        remember(tmp_path, build, seed=0)
+    assert (first.value.why, first.value.latest, list(tmp_path.iterdir())) == ("first run", None, [])
+    made = remember(tmp_path, Builder(), seed=0, fit={"epochs": 5}, data="a" * 64)
+    before = everything(tmp_path)
+    with store.planning():
+        assert remember(tmp_path, build, seed=0, fit={"epochs": 5}, data="a" * 64).folder == made.folder
+        with pytest.raises(store.Missed) as missed:
+            remember(tmp_path, build, seed=0, fit={"epochs": 6}, data="b" * 64)
+    assert missed.value.latest == made.folder
+    assert [str(change) for change in missed.value.changes] == ["data", "fit.epochs 5 → 6"]
+    assert (build.calls, everything(tmp_path)) == (0, before)
+
+
+def test_a_plan_notices_what_is_damaged(tmp_path):
+    made = remember(tmp_path, Builder(), seed=0)
+    (made.folder / "deep" / "more.txt").unlink()
+    with store.planning(), pytest.raises(store.Missed, match=r"damaged: deep/more\.txt is gone"):
+        remember(tmp_path, Builder(), seed=0)
+    _change(made.folder)
+    (made.folder / "deep" / "more.txt").write_text("more")
+    with store.planning(), pytest.raises(store.Missed, match=r"damaged: out\.txt was changed"):
+        remember(tmp_path, Builder(), seed=0)
+    _cut_record(made.folder)
+    with store.planning(), pytest.raises(store.Missed, match=r"record\.json can't be read"):
+        remember(tmp_path, Builder(), seed=0)

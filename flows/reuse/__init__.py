@@ -1,0 +1,1 @@
+"""What was done before: planned by, gone on with, and thrown away."""
