@@ -12,12 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from tasks.errors import ConfigError, did_you_mean, quoted
 from tasks.spans import span
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Severity = Literal["error", "warn"]
 Word = Literal["pass", "warn", "quarantined", "fail", "could not run"]
