@@ -36,6 +36,7 @@ class Watcher(Audience):
         self.out = out
         self.flow_run_id: str | None = None
         self.begun = 0
+        self._step = ""
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -51,6 +52,7 @@ class Watcher(Audience):
     def begin(self, step: str) -> None:
         """Shows that the step is at work; off a terminal nothing."""
         self.begun += 1
+        self._step = step
         if not self.out.is_terminal:
             return
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -62,7 +64,7 @@ class Watcher(Audience):
         """Moves the bar."""
         if self._bar is None or self._task is None:
             return
-        text = f"fit  {progress(epoch, total)}"
+        text = f"{self._step}  {progress(epoch, total)}"
         self._bar.update(self._task, total=total, completed=epoch.epoch, description=text)
 
     def end(self, record: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -175,6 +175,16 @@ def gap_warning(history: Sequence[Epoch], best: int) -> tuple[str, ...]:
     return ()
 
 
+def budget_warning(settings: Fit, judged: Trained, kept: Trained) -> tuple[str, ...]:
+    """A sentence about validation rows that were not learned from, since the time was up before."""
+    if settings.refit and kept.weights is judged.weights:
+        return (
+            f"fit.minutes ({settings.minutes:g}) left no time to train again on train and validation rows; "
+            "the weights are those of the train rows alone",
+        )
+    return ()
+
+
 class _Live:
     """Sends epochs to MLflow as they end, at most once a second.
 
@@ -222,19 +232,27 @@ def new_network(network: Network, encoder: Encoder, seed: int) -> nn.Module:
 
 
 def refit(
-    chosen: Trained, network: nn.Module, known: Examples, held_out: Examples, what: training.Task,
+    chosen: Trained, make: Callable[[], nn.Module], known: Examples, held_out: Examples, what: training.Task,
     settings: Fit, checkpoint: Path, how: dict[str, Any],
 ) -> Trained:  # fmt: skip
     """Trains anew on train and validation rows for as many epochs as were best on the latter.
 
     The schedule is laid over these epochs, so it ends in small steps although the best epoch was in the
     midst of the first one's. What was fitted besides the weights stays as the train rows made it. The
-    history stays too: it is the one whose validation losses mean something.
+    history stays too: it is the one whose validation losses mean something. Where it is not asked for, or
+    `fit.minutes` ends it early, `chosen` stays: fewer epochs than were best would be another network.
     """
+    if not settings.refit:
+        return chosen
     place = checkpoint.with_name(f"{checkpoint.name}-refit")
+    if settings.minutes is not None:
+        left = settings.minutes - chosen.seconds / 60
+        if left * 60 * len(chosen.history) < chosen.seconds * chosen.best_epoch:
+            return chosen
+        settings = settings.model_copy(update={"minutes": left})
     with training.unwatched():
         again = training.train(
-            network,
+            make(),
             known + held_out,
             held_out,
             what,
@@ -244,7 +262,8 @@ def refit(
             **how,
         )
     shutil.rmtree(place, ignore_errors=True)
-    return replace(chosen, weights=again.weights, seconds=chosen.seconds + again.seconds)
+    weights = chosen.weights if again.stopped == "minutes" else again.weights
+    return replace(chosen, weights=weights, seconds=chosen.seconds + again.seconds)
 
 
 @contextmanager
@@ -340,9 +359,8 @@ def fit(
         what = make_task(encoder, validation.rows[target], settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live), span("training"):
-            trained = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
-            if settings.refit:
-                trained = refit(trained, make(), known, held_out, what, settings, checkpoint, how)
+            judged = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
+            trained = refit(judged, make, known, held_out, what, settings, checkpoint, how)
         before = Dataset.load(raw.folder)
         unused = unused_columns(before, target=target, columns=columns, exclude=exclude)
         bundle = describe(before, network, clean, kind=kind, target=target, unused=unused)
@@ -366,6 +384,7 @@ def fit(
             warnings=(
                 *cut_warning(train, encoder),
                 *gap_warning(trained.history, trained.best_epoch),
+                *budget_warning(settings, judged, trained),
                 *live.send(),
             ),
         )

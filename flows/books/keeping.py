@@ -22,7 +22,7 @@ from flows.books import decision, entries, extras, provenance, unchanged
 from tasks import spans, store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
-from tasks.records import DecideRecord, ExtraRecord, ModelVersion, RunRef
+from tasks.records import DecideRecord, Epoch, ExtraRecord, ModelVersion, RunRef
 from tasks.registry import tracking
 
 R = TypeVar("R")
@@ -272,12 +272,21 @@ def device_of(config: Config) -> str:
 
 @contextmanager
 def training_here(books: Books) -> Iterator[None]:
-    """Holds the GPU, where there is one, and lets the audience hear of each epoch."""
+    """Holds the GPU, where there is one, and lets the audience hear of each epoch.
+
+    Half-way, the process that is to try the model is called: its imports go on beside the training.
+    """
     from tasks.learning import training as loop  # noqa: PLC0415
+    from tasks.registry import reproduce  # noqa: PLC0415
+
+    def heard(epoch: Epoch, total: int) -> None:
+        audience.present().epoch(epoch, total)
+        if 2 * epoch.epoch >= total:
+            reproduce.call_ahead()
 
     who = {"project": books.config.name, "action": "fit", "mlflow_run_id": books.run.run_id}
     with (
         occupation.device(books.root, device_of(books.config), audience.present().waits, **who),
-        loop.watching(audience.present().epoch),
+        loop.watching(heard),
     ):
         yield

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -26,6 +26,8 @@ from tasks.lease import Lease
 from tasks.records import RunRef
 from tasks.registry import reproduce, tracking, unfinished
 from tasks.spans import span
+
+B = TypeVar("B", bound=Books)
 
 STOPPED = {
     "CANCELLED": "cancelled; nothing was registered, the last whole checkpoint is kept",
@@ -74,17 +76,48 @@ def training(
     own.require(loaded.config)
     if not retraining:
         device_of(loaded.config)
-    who = {"action": "retrain" if retraining else "train", "flow_run_id": str(flow_run.id)}
-    asked = {"action": who["action"], "source": source, "settings": settings or []}
+    action = "retrain" if retraining else "train"
+    asked = {"action": action, "source": source, "settings": settings or []}
     tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}
+    how: dict[str, Any] = {"action": action, "experiment": project, "if_running": if_running}
+    with reproduce.waiting_room(), opened(loaded, place, Books, tags, **how) as books:
+        yield books
+
+
+@contextmanager
+def opened(
+    loaded: Project,
+    root: Path,
+    kind: Callable[[Project, Path, RunRef], B],
+    tags: dict[str, str],
+    *,
+    action: str,
+    experiment: str,
+    if_running: Policy,
+) -> Iterator[B]:
+    """Opens the books of one run of a project that is loaded.
+
+    Args:
+        loaded: The project.
+        root: The checkout.
+        kind: What the books are made by.
+        tags: What the run says of itself, besides where it comes from.
+        action: What the run does, in a word.
+        experiment: Where in MLflow it is entered.
+        if_running: What happens if another run of the project goes on.
+
+    Raises:
+        RegistryConflict: Another run of the project goes on, and the policy is to refuse.
+        Unavailable: The MLflow store can't be reached.
+    """
+    project, who = loaded.config.name, {"action": action, "flow_run_id": str(flow_run.id)}
     with (
         span(BOOKS),
-        reproduce.waiting_room(),
-        occupation.run(place, project=project, **who) as held,
-        occupation.project(place, project, if_running, audience.present().waits, **who),
+        occupation.run(root, project=project, **who) as held,
+        occupation.project(root, project, if_running, audience.present().waits, **who),
     ):
-        collecting.make_room(place, loaded.work)
-        books = Books(loaded, place, _begin(loaded, place, held, tags))
+        collecting.make_room(root, loaded.work)
+        books = kind(loaded, root, _begin(loaded, root, held, experiment, tags))
         with _ending(books, held):
             yield books
 
@@ -112,7 +145,7 @@ def _ending(books: Books, held: Lease) -> Iterator[None]:
         held.note(mlflow_ended=True)
 
 
-def _begin(project: Project, root: Path, held: Lease, asked: dict[str, str]) -> RunRef:
+def _begin(project: Project, root: Path, held: Lease, experiment: str, asked: dict[str, str]) -> RunRef:
     page = provenance.flow_page(flow_run.api_url, str(flow_run.id))
     tags = {
         "mlflow.note.content": f"[Prefect flow run]({page})",
@@ -125,7 +158,7 @@ def _begin(project: Project, root: Path, held: Lease, asked: dict[str, str]) -> 
         **asked,
         **provenance.git_state(root),
     }
-    run = tracking.start_run(tracking.connect(root), project.config.name, root, tags=tags)
+    run = tracking.start_run(tracking.connect(root), experiment, root, tags=tags)
     held.note(mlflow_run_id=run.run_id)
     if before := asked.get(past.RESUMES):
         tracking.set_tags(dataclasses.replace(run, run_id=before), {past.RESUMED_BY: run.run_id})

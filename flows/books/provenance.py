@@ -53,8 +53,8 @@ def environment(device: str) -> dict[str, str]:
 def inputs_digest(config: Config, fingerprint: str) -> str:
     """Digest of everything that makes a model; the same inputs never make a second version.
 
-    Where a model is registered, on which device it is trained, and when it is trained again, is no part
-    of what it is.
+    Where a model is registered, on which device it is trained, when it is trained again and how better
+    settings are searched for, is no part of what it is.
     """
     return store.digest(
         {
@@ -85,6 +85,7 @@ def _making(config: Config) -> dict[str, Any]:
     settings: dict[str, Any] = config.model_dump(mode="json", by_alias=True)
     settings.pop("register")
     settings.pop("retrain")
+    settings.pop("sweep")
     settings.pop("preset")  # what it sets counts, whatever it is called
     settings["source"].pop("path", None)  # the fingerprint knows the content, wherever it lies
     settings["fit"].pop("device")

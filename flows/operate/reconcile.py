@@ -111,11 +111,13 @@ def _bury(left: Lease, root: Path, client: SyncPrefectClient | None) -> Dead | N
 def _end_in_mlflow(left: Lease, root: Path, reason: str) -> bool:
     from tasks.registry import tracking, unfinished  # noqa: PLC0415
 
-    uri = tracking.connect(root)
+    uri, ended = tracking.connect(root), False
     if run_id := left.facts.get("mlflow_run_id"):
-        return unfinished.end(uri, run_id, reason)
-    # It died between making the run and noting its id.
-    project, ended = str(left.facts.get("project")), False
+        ended = unfinished.end(uri, run_id, reason)
+        if left.facts.get("action") != "sweep":
+            return ended
+    # It died between making the run and noting its id, or with a trial below it.
+    project = str(left.facts.get("project"))
     for run, tags in list(unfinished.running(uri, project)):
         if tags[unfinished.LEASE] == left.path.name:
             ended |= unfinished.end(uri, run.run_id, reason)

@@ -63,6 +63,7 @@ from tasks.config.project import MAX_YAML_BYTES, Project, as_yaml, load, names, 
 from tasks.config.retraining import Retrain
 from tasks.config.schema import Config
 from tasks.config.settings import Settings, root_settings
+from tasks.config.sweeping import Sweep, Values
 
 __all__ = [
     "BASELINES",
@@ -110,12 +111,14 @@ __all__ = [
     "Split",
     "Stage",
     "Strict",
+    "Sweep",
     "TableSource",
     "Task",
     "TextsSource",
     "Trim",
     "Types",
     "Validate",
+    "Values",
     "Wide",
     "WideDeep",
     "Words",

@@ -40,6 +40,7 @@ from tasks.config.learning import (
 )
 from tasks.config.retraining import Retrain
 from tasks.config.schema import Config
+from tasks.config.sweeping import Sweep, Values
 from tasks.errors import ConfigError, did_you_mean, quoted
 
 M = TypeVar("M", bound=BaseModel)
@@ -133,6 +134,7 @@ def _keys(parts: list[str], location: list[Any], schema: type[BaseModel]) -> lis
         "evaluate": Evaluate,
         "register": Register,
         "retrain": Retrain,
+        "sweep": Sweep,
         "": Config,
         "network.neuron": Neuron,
         "network.mlp": Mlp,
@@ -154,6 +156,8 @@ def _keys(parts: list[str], location: list[Any], schema: type[BaseModel]) -> lis
         "gate.not_worse_than": NotWorseThan,
         "gate.metric": Limit,
     }
+    if parts[:2] == ["sweep", "space"]:
+        return list(Values.model_fields)
     path = ".".join(str(p) for p in location[:-1] if not isinstance(p, int))
     model = models.get(path) or models.get(".".join(parts)) or Config
     return [field.alias or name for name, field in model.model_fields.items()]

@@ -196,7 +196,7 @@ class Fit(Strict):
     """Train once more from the start, on train and validation rows, for as many epochs as were best."""
     class_weights: Literal["balanced", "none"] = "none"
     minutes: float | None = Field(None, gt=0)
-    """Time budget; ends with the best so far."""
+    """Time budget of the whole fit; it ends with the best so far, within an epoch where one takes longer."""
     threads: int | None = Field(1, ge=1)
     """CPU threads of the training; null takes all cores. More than one seldom pays for small networks
     (1.0 to 1.2 times faster on two cores, at twice the CPU), stalls when the machine has other work, and

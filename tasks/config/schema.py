@@ -14,6 +14,8 @@ from tasks.config.data import Columns, Source, Split, Validate
 from tasks.config.judging import BetterThan, Criterion, Evaluate, Extra, NotWorseThan, Register
 from tasks.config.learning import Encode, Fit, Network
 from tasks.config.retraining import Retrain
+from tasks.config.sweeping import Sweep
+from tasks.config.sweeping import problems as unsearchable
 from tasks.errors import did_you_mean, quoted
 from tasks.own import extension
 
@@ -38,6 +40,7 @@ class Config(Strict):
     gate: tuple[Criterion, ...] = ()
     register_as: Register = Field(alias="register")
     retrain: Retrain = Retrain()
+    sweep: Sweep = Sweep()
     steps: tuple[Extra, ...] = ()
 
     @model_validator(mode="after")
@@ -62,9 +65,15 @@ class Config(Strict):
         problems.append(_ambiguous("evaluate.baselines", [*rungs, "candidate"]))
         problems.append(_ambiguous("evaluate.metric", {*metrics, *self.own_metrics}))
         problems.append(_ambiguous("steps", [extra.name for extra in self.steps]))
+        problems += unsearchable(self.sweep.space, self.searched)
         if found := [problem for problem in problems if problem]:
             raise ValueError("\n".join(found))
         return self
+
+    @property
+    def searched(self) -> dict[str, Strict]:
+        """The sections that a sweep may change; all else stays, so that its trials can be compared."""
+        return {"fit": self.fit, "network": self.network, "encode": self.encode}
 
     @property
     def own_metrics(self) -> tuple[str, ...]:

@@ -133,7 +133,7 @@ def train(
         precision: float32 or bfloat16.
         checkpoint: Folder of checkpoints; a whole one from the same inputs is taken up.
         stop_at: Lays the schedule over so many epochs instead of the planned ones and returns the last
-            weights, whatever the validation metric says.
+            weights, whatever the validation metric says. `fit.minutes` cuts this short, too.
 
     Raises:
         TrainingDiverged: A loss or a gradient stopped being finite.
@@ -154,10 +154,12 @@ def train(
         if not taken_up:
             hooks.prime(loop.network, loop.examples.inputs, loop.examples.targets)
         began = time.perf_counter() - loop.spent
+        loop.deadline = began + 60 * (settings.minutes or math.inf)
         while (stopped := loop.finished()) is None:
             epoch = loop.run_epoch()
             loop.spent = time.perf_counter() - began
-            checkpoints.save(checkpoint, loop.state(), len(loop.history))
+            if not loop.cut:  # a checkpoint holds whole epochs
+                checkpoints.save(checkpoint, loop.state(), len(loop.history))
             for watcher in _watchers.get():
                 watcher(epoch, loop.epochs)
     best = {name: tensor.cpu() for name, tensor in loop.best.items()}
@@ -192,10 +194,14 @@ class _Loop:
         self.best_epoch = 0
         self.best_value = -math.inf
         self.spent = 0.0
+        self.deadline = math.inf
+        self.cut = False
 
     def finished(self) -> str | None:
         """Why training is over, or None while it is not."""
         done, settings = len(self.history), self.settings
+        if self.cut:
+            return "minutes"
         if done >= self.epochs:
             return "epochs"
         if self.stop_at is not None:
@@ -207,22 +213,26 @@ class _Loop:
         return None
 
     def run_epoch(self) -> Epoch:
-        """One pass over the train rows and one over the validation rows."""
+        """One pass over the train rows, cut short where the time is up, and one over the validation rows."""
         number, began = len(self.history) + 1, time.perf_counter()
         # Derived anew for each epoch: what came before, or on which run, leaves no trace.
         torch.manual_seed((self.seed * 1_000_003 + number) % 2**63)
         batches = hooks.batches(len(self.examples), self.settings.batch_size, self.lengths)
         self.network.train()
-        total = 0.0
+        total, seen = 0.0, 0
         for index, rows in enumerate(batches):
+            self.cut = index > 0 and time.perf_counter() > self.deadline
+            if self.cut:
+                break
             step = (number - 1) * self.batches + index
             total += self._step(rows.to(self.device), number, step) * len(rows)
+            seen += len(rows)
         outputs = self.answers(self.validation.inputs)
         loss = float(self.task.loss(outputs, self.validation.targets))
         value = self.task.metric(outputs.cpu())
         epoch = Epoch(
             epoch=number,
-            train_loss=total / len(self.examples),
+            train_loss=total / seen,
             validation_loss=loss,
             validation_metric=value,
             learning_rate=self.optimizer.param_groups[0]["lr"],

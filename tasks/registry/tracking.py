@@ -37,11 +37,13 @@ __all__ = [
     "log_epochs",
     "log_metrics",
     "log_params",
+    "log_table",
     "part_of",
     "recent_runs",
     "reigning",
     "set_tags",
     "start_run",
+    "sweeps",
     "version",
     "versions",
 ]
@@ -52,12 +54,17 @@ _LONGEST_PARAM = 6000
 _LONGEST_TAG = 8000
 
 
+def sweeps(project: str) -> str:
+    """Name of the experiment of a project's sweeps: their many runs are no trainings to compare."""
+    return f"{project}.sweeps"
+
+
 def start_run(uri: str, project: str, root: Path, *, tags: Mapping[str, str]) -> RunRef:
     """Begins a run in the project's experiment, which is made where it is new.
 
     Args:
         uri: What `connect` returned.
-        project: Name of the experiment.
+        project: Name of the experiment: the project's, or that of its sweeps.
         root: Folder that holds `mlflow/`; where artifacts go, unless a server decides that.
         tags: First tags of the run; `mlflow.runName` names it, `mlflow.note.content` describes it.
 
@@ -163,6 +170,13 @@ def log_artifact(run: RunRef, path: Path, folder: str = "") -> None:
             client.log_artifacts(run.run_id, str(path), folder or None)
         else:
             client.log_artifact(run.run_id, str(path), folder or None)
+
+
+def log_table(run: RunRef, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Logs rows of plain data with the same keys as a table that MLflow's pages show, `NAME.json`."""
+    columns = {str(key): [row[key] for row in rows] for key in (rows[0] if rows else ())}
+    with backend.reaching(run.uri):
+        backend.client(run.uri).log_table(run.run_id, columns, f"{name}.json")
 
 
 def recent_runs(uri: str, project: str, limit: int) -> list[dict[str, Any]]:

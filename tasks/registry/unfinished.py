@@ -18,13 +18,14 @@ def running(uri: str, project: str) -> Iterator[tuple[RunRef, dict[str, str]]]:
     """Runs of a project that MLflow shows as running, and that modelyard began, with their tags."""
     with backend.reaching(uri):
         client = backend.client(uri)
-        experiment = client.get_experiment_by_name(project)
-        if experiment is None:
+        named = map(client.get_experiment_by_name, (project, tracking.sweeps(project)))
+        experiments = [experiment.experiment_id for experiment in named if experiment is not None]
+        if not experiments:
             return
         wanted = f"attributes.status = 'RUNNING' AND tags.`{LEASE}` LIKE '%'"
-        found = client.search_runs([experiment.experiment_id], wanted, max_results=1000)
+        found = client.search_runs(experiments, wanted, max_results=1000)
     for run in found:
-        reference = RunRef(uri=uri, experiment_id=experiment.experiment_id, run_id=run.info.run_id)
+        reference = RunRef(uri=uri, experiment_id=run.info.experiment_id, run_id=run.info.run_id)
         yield reference, dict(run.data.tags)
 
 

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import types
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +104,9 @@ def learn(c: Any, raw: Any, train: Any, validation: Any, bundle: Path) -> None:
     precision = fit._precision(c.fit, "cpu", train, c.network)
     how = {"seed": c.seed, "device": "cpu", "precision": precision}
     checkpoint = bundle.with_name("checkpoint")
-    trained = training.train(network, known, held_out, what, c.fit, checkpoint=checkpoint, **how)
-    if c.fit.refit:
-        again = fit.new_network(c.network, encoder, c.seed)
-        trained = fit.refit(trained, again, known, held_out, what, c.fit, checkpoint, how)
+    chosen = training.train(network, known, held_out, what, c.fit, checkpoint=checkpoint, **how)
+    make = partial(fit.new_network, c.network, encoder, c.seed)
+    trained = fit.refit(chosen, make, known, held_out, what, c.fit, checkpoint, how)
     unused = fit.unused_columns(raw, target=c.target, columns=c.columns, exclude=())
     about = fit.describe(raw, c.network, c.clean, kind=c.task, target=c.target, unused=unused)
     seen = raw.rows[raw.rows.index.isin([*train.rows.index, *validation.rows.index])]

@@ -248,6 +248,18 @@ WRONG = {
     "retrain.max_age=3": "retrain.max_age: unknown key; did you mean 'max_age_days'?",
     "retrain.drift=0": "retrain.drift: got 0; input should be greater than 0",
     "retrain.cool_down_hours=-1": "retrain.cool_down_hours: got -1; input should be greater than or equal to 0",
+    "sweep.trails=9": "sweep.trails: unknown key; known: space, pruner",
+    "sweep.pruner=medain": "sweep.pruner: got 'medain'; input should be 'median', 'halving' or 'none'",
+    "sweep.space={fit.leraning_rate: [1, 2]}": "sweep.space.fit.leraning_rate: no setting that a sweep can change; did you mean 'fit.learning_rate'?",
+    "sweep.space={network.widths: [[1], [2]]}": "sweep.space.network.widths: no setting that a sweep can change; did you mean 'network.bin_width'?",
+    "sweep.space={fit.metric: [mae, rmse]}": "sweep.space.fit.metric: stays as it is in a sweep",
+    "sweep.space={network.dropout: [0.0, 1.5]}": "sweep.space.network.dropout: got 1.5; input should be less than 1",
+    "sweep.space={network.members: {low: 1.0, high: 8.0}}": "sweep.space.network.members: got 3.228169203286535; input should be a valid integer, got a number with a fractional part",
+    "sweep.space={fit.learning_rate: {low: 0.1, hihg: 1}}": "sweep.space.fit.learning_rate.hihg: unknown key; did you mean 'high'?",
+    "sweep.space={fit.learning_rate: {low: 0.1, high: 0.1}}": "sweep.space.fit.learning_rate: expected a low and a higher high, or a list of values",
+    "sweep.space={fit.weight_decay: {low: 0, high: 0.1, log: true}}": "sweep.space.fit.weight_decay: log needs a low above zero, and takes no step",
+    "sweep.space={fit.epochs: 3}": "sweep.space.fit.epochs: got 3; expected a list of values, or {low: …, high: …}",
+    "sweep.space={fit.epochs: [3]}": "sweep.space.fit.epochs: expected at least two values",
     "register.name=a/b": "register.name: got 'a/b'; string should match pattern '^[A-Za-z0-9][A-Za-z0-9 _.-]{0,99}$'",
 }
 

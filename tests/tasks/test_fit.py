@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,30 @@ def test_a_refit_learns_from_validation_rows_too_and_still_not_from_test_rows(
             assert (other.digest != refitted.digest) is changes
         assert other.state_hash == plain.state_hash
     assert not list((tmp_path / "refit" / "work" / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_refit_that_the_budget_cuts_leaves_the_judged_weights(
+    tmp_path: Path, houses: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """No time is left when it would begin, or it runs out on the way."""
+    free = Fit(epochs=3, batch_size=32, learning_rate=0.01)
+    plain = fitted(tmp_path / "plain", Dataset(houses), settings=free)
+    real, began = training.train, []
+
+    def late(*args: Any, **how: Any) -> training.Trained:
+        began.append(how.get("stop_at"))
+        done = real(*args, **how)
+        if began[-1] is None:
+            return dataclasses.replace(done, seconds=3600.0 if at_once else 0.0)
+        return dataclasses.replace(done, stopped="minutes")
+
+    monkeypatch.setattr(training, "train", late)
+    bound = free.model_copy(update={"refit": True, "minutes": 1.0})
+    record = fitted(tmp_path / "bound", Dataset(houses), settings=bound)
+    assert record.digest == plain.digest
+    assert len(began) == (1 if at_once else 2)
+    assert any("fit.minutes (1)" in warning for warning in record.warnings)
 
 
 def test_the_split_column_is_no_feature(tmp_path: Path, houses: pd.DataFrame) -> None:

@@ -84,6 +84,58 @@ def test_a_time_budget_ends_with_the_best_so_far(tmp_path: Path) -> None:
     assert result.weights
 
 
+class Clock:
+    """A clock that moves on by a second whenever it is read."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_an_epoch_longer_than_the_budget_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = trained(tmp_path / "whole", Fit(epochs=9, batch_size=1))
+    monkeypatch.setattr(training, "time", Clock())
+    result = trained(tmp_path / "cut", Fit(epochs=9, batch_size=1, minutes=0.5))
+    assert result.stopped == "minutes"
+    assert (len(result.history), result.best_epoch) == (1, 1)
+    assert result.seconds < 40  # of that clock: 96 batches would have taken 96
+    assert math.isfinite(result.history[0].validation_metric)
+    assert result.history[0].validation_metric != reference.history[0].validation_metric
+    assert checkpoints.load(tmp_path / "cut") is None  # nothing half is ever taken up
+
+
+def test_a_later_epoch_that_is_cut_wins_only_if_it_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = Fit(epochs=9, batch_size=8, learning_rate=30.0, schedule="constant", clip=None)
+    first = trained(tmp_path / "first", bad.model_copy(update={"epochs": 1})).history[0]
+    clock = Clock()
+    monkeypatch.setattr(training, "time", clock)
+
+    def slow_down(epoch: Epoch, planned: int) -> None:
+        clock.perf_counter = lambda: 50.0 if epoch.epoch == 1 else 0.0  # type: ignore[method-assign]
+
+    with training.watching(slow_down):
+        result = trained(tmp_path / "cut", bad.model_copy(update={"minutes": 0.7}))
+    assert result.stopped == "minutes"
+    assert len(result.history) == 2
+    best = min(result.history, key=lambda epoch: epoch.validation_metric)
+    assert result.best_epoch == best.epoch
+    assert result.history[0].validation_metric == first.validation_metric
+
+
+def test_a_budget_that_suffices_changes_no_bit(tmp_path: Path) -> None:
+    free, bound = (
+        trained(tmp_path / "a"),
+        trained(tmp_path / "b", SETTINGS.model_copy(update={"minutes": 60})),
+    )
+    assert bound.stopped == "epochs"
+    assert all(torch.equal(free.weights[name], bound.weights[name]) for name in free.weights)
+
+
 def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     whole = trained(tmp_path / "whole")
 
