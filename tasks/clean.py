@@ -24,6 +24,7 @@ from tasks.dataset import Dataset, place
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.own import extension
 from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
+from tasks.spans import ITSELF, span
 
 PLACES = 10
 """Most bad rows that a message names."""
@@ -136,6 +137,7 @@ def check_budget(bad: Mapping[int, str], before: int, share: float, validated: V
 
 
 @task(name="clean")
+@span(ITSELF)
 def clean(
     validated: ValidateRecord,
     operations: tuple[Operation, ...],

@@ -36,6 +36,7 @@ from tasks.records import (
     Step,
     ValidateRecord,
 )
+from tasks.spans import ITSELF, span
 from tasks.splitting.parts import load as load_parts
 
 PREDICTIONS = "predictions.parquet"
@@ -93,6 +94,7 @@ def _identity(champion: ModelVersion | None) -> list[Any] | None:
 
 
 @task(name="evaluate")
+@span(ITSELF)
 def evaluate(
     raw: ValidateRecord,
     cleaned: CleanRecord,
@@ -156,7 +158,8 @@ def evaluate(
         own = score_bundle(fitted.folder, rows.raw)
         answers = {CANDIDATE: replace(own, seconds=own.seconds + fitted.train_seconds)}
         for name in rules.baselines:
-            answers[short(name)] = baselines.answer(name, rows.train, rows.test, problem)
+            with span("baselines"):
+                answers[short(name)] = baselines.answer(name, rows.train, rows.test, problem)
         if champion is not None:
             answers[CHAMPION] = score_champion(champion, rows)
         doubts = labels.look(rows.train, problem, folder, rules.label_noise)

@@ -39,6 +39,7 @@ from tasks.networks import count_parameters
 from tasks.own.extension import digests, ours
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
+from tasks.spans import ITSELF, span
 from tasks.splitting import parts
 
 
@@ -298,6 +299,7 @@ def _own_parts(network: Network, metric: str, clean: Sequence[Operation]) -> lis
 
 
 @task(name="fit")
+@span(ITSELF)
 def fit(
     raw: ValidateRecord,
     cleaned: CleanRecord,
@@ -365,7 +367,7 @@ def fit(
         known, held_out, goal = dealt(train, validation, encoder, target, module, settings, seed)
         what = make_task(encoder, goal, settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
-        with _memory(settings), training.watching(live):
+        with _memory(settings), training.watching(live), span("training"):
             judged = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
             trained = refit(judged, make, known, held_out, what, settings, checkpoint, how)
         before = Dataset.load(raw.folder)

@@ -16,6 +16,7 @@ from tasks.checks.suite import Suite
 from tasks.config import Columns, Source, Task, Validate
 from tasks.errors import ArtifactTampered
 from tasks.records import Step, ValidateRecord
+from tasks.spans import ITSELF, span
 from tasks.store import remember
 
 REPORT = ("result.json", "report.html", "quarantine.csv", "docs")
@@ -23,6 +24,7 @@ REPORT = ("result.json", "report.html", "quarantine.csv", "docs")
 
 
 @task(name="validate")
+@span(ITSELF)
 def validate(
     source: Source, rules: Validate, target: str, kind: Task, columns: Columns, project: Path, work: Path
 ) -> ValidateRecord:
@@ -43,7 +45,8 @@ def validate(
         DataRejected: The data breaks a rule; nothing is stored but the report.
     """
     asked = suite.load(project / rules.suite)
-    content = sources.fingerprint(source, project)
+    with span("cache"):
+        content = sources.fingerprint(source, project)
 
     def build(folder: Path) -> ValidateRecord:
         loaded = sources.read(source, project, target, columns)
