@@ -16,6 +16,7 @@ from flows.servers import credentials, prefect_server, standing
 from flows.servers.prefect_server import Server
 from tasks import config
 from tasks.errors import ModelyardError, Unavailable
+from tasks.records import ModelVersion
 from tasks.wording import duration
 
 PATIENCE = 2.0
@@ -113,13 +114,13 @@ def _asked(url: str, head: dict[str, str], model: str) -> dict[str, Any] | None:
 
 def _stored(root: Path, models: list[str]) -> dict[str, dict[str, Any] | None]:
     """The champions, read in the store; none where no store was made yet."""
-    elsewhere = os.environ.get("MLFLOW_TRACKING_URI") or config.root_settings(root).mlflow.database
-    if not elsewhere and not (root / "mlflow" / "mlflow.db").exists():
-        return {}
-    for name, value in HASTE.items():
-        os.environ.setdefault(name, value)
     from tasks.registry import backend, tracking, versions  # noqa: PLC0415
 
+    seen = {model: versions.glimpse(root, model) for model in models}
+    if all(found is not None for found in seen.values()):
+        return {model: _champion(found or []) for model, found in seen.items()}
+    for name, value in HASTE.items():
+        os.environ.setdefault(name, value)
     uri = tracking.connect(root)
     found: dict[str, dict[str, Any] | None] = {}
     with backend.reaching(uri):
@@ -130,6 +131,14 @@ def _stored(root: Path, models: list[str]) -> dict[str, dict[str, Any] | None]:
             created = None if entry is None else entry.creation_timestamp / 1000
             found[model] = {"version": number, "created": created}
     return found
+
+
+def _champion(seen: list[tuple[ModelVersion, str | None]]) -> dict[str, Any] | None:
+    champion = next((version for version, _ in seen if "champion" in version.aliases), None)
+    if champion is None or champion.created is None:
+        return None
+    created = datetime.fromisoformat(champion.created).timestamp()
+    return {"version": champion.version, "created": created}
 
 
 def _age(created: float | None) -> str:

@@ -25,6 +25,7 @@ from tasks.dataset import Dataset, place
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.own import extension
 from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
+from tasks.spans import ITSELF, span
 from tasks.streaming import cleaning, stream, streamed
 from tasks.streaming.cleaning import Cleaned
 
@@ -173,6 +174,7 @@ def check_counts(
 
 
 @task(name="clean")
+@span(ITSELF)
 def clean(
     validated: ValidateRecord,
     operations: tuple[Operation, ...],

@@ -36,6 +36,7 @@ from tasks.records import (
     Step,
     ValidateRecord,
 )
+from tasks.spans import ITSELF, span
 from tasks.splitting.parts import load as load_parts
 from tasks.streaming import stream
 
@@ -94,6 +95,7 @@ def _identity(champion: ModelVersion | None) -> list[Any] | None:
 
 
 @task(name="evaluate")
+@span(ITSELF)
 def evaluate(
     raw: ValidateRecord,
     cleaned: CleanRecord,
@@ -157,7 +159,8 @@ def evaluate(
         own = score_bundle(fitted.folder, rows.raw)
         answers = {CANDIDATE: replace(own, seconds=own.seconds + fitted.train_seconds)}
         for name in rules.baselines:
-            answers[short(name)] = baselines.answer(name, rows.train, rows.test, problem)
+            with span("baselines"):
+                answers[short(name)] = baselines.answer(name, rows.train, rows.test, problem)
         if champion is not None:
             answers[CHAMPION] = score_champion(champion, rows)
         doubts = labels.look(rows.train, problem, folder, rules.label_noise)

@@ -23,12 +23,14 @@ from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.ladder import metrics
-from tasks.learning import bagging, devices, pretrained, scoring, training
+from tasks.learning import devices, pretrained, scoring, training
 from tasks.learning.augment import shift_images
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
+from tasks.learning.loop import bagging, group
+from tasks.learning.loop.memory import ran_out
+from tasks.learning.loop.remarks import cut_warning, remarks
 from tasks.learning.raw import type_name
-from tasks.learning.subwords import SubwordInputs
 from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
 from tasks.learning.words import TextInputs
@@ -36,6 +38,7 @@ from tasks.networks import count_parameters
 from tasks.own.extension import digests, ours
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
+from tasks.spans import ITSELF, span
 from tasks.splitting import parts
 from tasks.streaming import feeding, learning, stream
 
@@ -130,10 +133,15 @@ def make_task(
     augments = shift > 0 and isinstance(encoder.inputs, ImageInputs)
     return training.Task(
         loss=make_loss(encoder.target, weights),
+        weight=torch.numel if weights is None else partial(_weight, weights),
         metric=measured,
         higher_is_better=higher_is_better(kind, metric),
         augment=shifted if augments else lambda inputs: inputs,
     )
+
+
+def _weight(of_class: Tensor, targets: Tensor) -> Tensor:
+    return of_class.to(targets.device)[targets].sum()
 
 
 def describe(
@@ -167,40 +175,6 @@ def unused_columns(raw: Dataset, *, target: str, columns: Columns, exclude: Sequ
     if columns.text is not None:
         return sorted(str(name) for name in raw.rows.columns if name != columns.text)
     return sorted({target, *columns.drop, *exclude})
-
-
-def cut_warning(train: Dataset, encoder: Encoder) -> tuple[str, ...]:
-    """A sentence about texts that are too long to be read to their end."""
-    inputs = encoder.inputs
-    if not isinstance(inputs, TextInputs | SubwordInputs) or not (share := inputs.cut_share(train.rows)):
-        return ()
-    if isinstance(inputs, SubwordInputs):
-        return (f"{share:.1%} of the train texts are longer than {inputs.length} subwords (network.length)",)
-    return (
-        f"{share:.1%} of the train texts are longer than what is read in order, {inputs.length} words of "
-        f"{inputs.characters} characters (encode.words.length, encode.words.characters)",
-    )
-
-
-def gap_warning(history: Sequence[Epoch], best: int) -> tuple[str, ...]:
-    """A sentence about overfitting where the validation loss has left the train loss behind."""
-    chosen, last = history[best - 1], history[-1]
-    if last.validation_loss > 1.1 * chosen.validation_loss and last.train_loss < chosen.train_loss:
-        return (
-            f"overfitting after epoch {best}: validation loss rose from {chosen.validation_loss:.4g} to "
-            f"{last.validation_loss:.4g} while train loss fell; the weights of epoch {best} are kept",
-        )
-    return ()
-
-
-def budget_warning(settings: Fit, judged: Trained, kept: Trained) -> tuple[str, ...]:
-    """A sentence about validation rows that were not learned from, since the time was up before."""
-    if settings.refit and kept.weights is judged.weights:
-        return (
-            f"fit.minutes ({settings.minutes:g}) left no time to train again on train and validation rows; "
-            "the weights are those of the train rows alone",
-        )
-    return ()
 
 
 class _Live:
@@ -289,9 +263,8 @@ def _memory(settings: Fit) -> Iterator[None]:
     """Memory that ran out, told as such."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
-        text = str(error).lower()
-        if isinstance(error, RuntimeError) and "out of memory" not in text and "allocate memory" not in text:
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out(error):
             raise
         raise ResourceLimit(
             f"memory ran out in training with batches of {settings.batch_size}",
@@ -313,6 +286,7 @@ def _own_parts(network: Network, metric: str, clean: Sequence[Operation]) -> lis
 
 
 @task(name="fit")
+@span(ITSELF)
 def fit(
     raw: ValidateRecord,
     cleaned: CleanRecord,
@@ -356,6 +330,7 @@ def fit(
         ResourceLimit: Memory ran out.
     """
     device, own_parts = devices.resolve_device(settings.device), _own_parts(network, metric, clean)
+    group.check_devices(settings.processes, device)
     inputs = {
         "raw": raw.fingerprint, "cleaned": cleaned.digest, "split": split.hash, "kind": kind, "seed": seed,
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude, "device": device,
@@ -381,7 +356,7 @@ def fit(
         known = feeding.completed(known, cleaned.folder, split.folder, encoder, target, checkpoint / "shards")
         what = make_task(encoder, goal, settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
-        with _memory(settings), training.watching(live):
+        with _memory(settings), training.watching(live), span("training"):
             judged = training.train(module, known, held_out, what, settings, checkpoint=checkpoint, **how)
             trained = refit(judged, make, known, held_out, what, settings, checkpoint, how)
         before = Dataset.load(raw.folder)
@@ -400,13 +375,12 @@ def fit(
             train_seconds=round(trained.seconds, 3),
             stopped=trained.stopped,
             history=trained.history,
-            taken_up=trained.taken_up,
+            taken_up=trained.taken_up, rows_at_once=trained.rows_at_once,
             learned_from=("train", "validation") if settings.refit or settings.bagging else ("train",),
             balanced=settings.class_weights == "balanced",
             base=pretrained.about(encoder.inputs, module),
             warnings=(
-                *cut_warning(train, encoder), *gap_warning(trained.history, trained.best_epoch),
-                *budget_warning(settings, judged, trained), *live.send(),
+                *cut_warning(train, encoder), *remarks(settings, judged, trained), *live.send(),
                 *stream.told(cleaned.folder, "quantiles were taken of and the best epoch picked on"),
             ),
         )  # fmt: skip

@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from tasks.errors import RegistryConflict
+from tasks.spans import span
 
 POLL_SECONDS = 0.1
 """How often a slot that is taken is tried again."""
@@ -83,6 +84,7 @@ def take(path: Path, **facts: Any) -> Lease | None:
     return None
 
 
+@span("waiting")
 def wait(
     path: Path,
     *,

@@ -141,6 +141,8 @@ class FitRecord:
     history: tuple[Epoch, ...]
     taken_up: int = 0
     """Epochs that a run before this one had trained when it was stopped or died."""
+    rows_at_once: int | None = None
+    """Rows of a batch that were computed at once, where memory did not suffice for the whole batch."""
     learned_from: tuple[str, ...] = ("train",)
     """Parts whose rows the weights have learned from; a refit adds validation."""
     balanced: bool = False

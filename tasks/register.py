@@ -33,12 +33,14 @@ from tasks.records import (
 )
 from tasks.registry import card, ledger, logged, pack, promotion, reproduce, tracking, versions
 from tasks.registry.logged import Candidate
+from tasks.spans import ITSELF, span
 
 TRIED = 64
 """Test rows whose stored answers a fresh process has to repeat."""
 
 
 @task(name="register")
+@span(ITSELF)
 def register(
     run: RunRef,
     raw: ValidateRecord,
@@ -95,7 +97,7 @@ def register(
         reason = f"version {known.version} was made from the same data, configuration and code"
         return _record(began, "skipped", (reason,), known, reason, status="reused")
     why = "first time with these inputs" if known is None else f"version {known.version} was left undecided"
-    with reproduce.Stranger() as stranger:  # its imports take longer than the upload
+    with reproduce.stranger() as stranger:  # its imports take longer than the upload
         decided = decide(made, known or publish(made), stranger)
     reasons = (decided.reason,) if decided.reason else ()
     if known is None:

@@ -14,6 +14,7 @@ from tasks.config import Split, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.records import CleanRecord, SplitRecord, Step
+from tasks.spans import ITSELF, span
 from tasks.splitting import parts as parts_file
 from tasks.splitting.audit import audit
 from tasks.splitting.parts import PARTS, TEST
@@ -85,6 +86,7 @@ def _dealt(parts: pd.Series) -> Dealt:
 
 
 @task(name="split")
+@span(ITSELF)
 def split(
     cleaned: CleanRecord,
     rules: Split,

@@ -18,6 +18,7 @@ from tasks.config import Columns, Source, Task, Validate
 from tasks.dataset import Dataset
 from tasks.errors import ArtifactTampered
 from tasks.records import Step, ValidateRecord
+from tasks.spans import ITSELF, span
 from tasks.store import remember
 from tasks.streaming import validating
 from tasks.streaming.validating import Found, Told
@@ -27,6 +28,7 @@ REPORT = ("result.json", "report.html", "quarantine.csv", "docs")
 
 
 @task(name="validate")
+@span(ITSELF)
 def validate(
     source: Source, rules: Validate, target: str, kind: Task, columns: Columns, project: Path, work: Path
 ) -> ValidateRecord:
@@ -47,8 +49,9 @@ def validate(
         DataRejected: The data breaks a rule; nothing is stored but the report.
     """
     asked = suite.load(project / rules.suite)
-    beyond = validating.look(source, project, columns)
-    content = beyond.fingerprint if beyond else sources.fingerprint(source, project)
+    with span("cache"):
+        beyond = validating.look(source, project, columns)
+        content = beyond.fingerprint if beyond else sources.fingerprint(source, project)
 
     def build(folder: Path) -> ValidateRecord:
         how, docs = (asked, rules, target, kind, columns), folder / "docs"

@@ -18,15 +18,17 @@ from prefect import Task
 from prefect.runtime import flow_run
 
 from flows import audience, occupation, outcome, past
-from flows.books import decision, entries, extras, provenance
-from tasks import store
+from flows.books import decision, entries, extras, provenance, unchanged
+from tasks import spans, store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
-from tasks.records import DecideRecord, ExtraRecord, ModelVersion, RunRef
+from tasks.records import DecideRecord, Epoch, ExtraRecord, ModelVersion, RunRef
 from tasks.registry import tracking
 
 R = TypeVar("R")
 
+BOOKS = "bookkeeping"
+"""What time goes into between the steps, besides MLflow itself."""
 TAG_LIMIT = 4000
 """Characters of a tag; MLflow refuses more than 5000."""
 
@@ -67,9 +69,10 @@ class Books:
     def do(self, step: Task[..., R], *args: Any, **kwargs: Any) -> R:
         """Runs one step, tells the audience and enters the record; the project's own steps around it."""
         self.look("before", step.name)
-        record = self._watched(step.name, partial(self.call, step, *args, **kwargs))
-        self.records[step.name] = record
-        self.enter(step.name, record)
+        with spans.step(step.name, BOOKS):
+            record = self._watched(step.name, partial(self.call, step, *args, **kwargs))
+            self.records[step.name] = record
+            self.enter(step.name, record)
         self.look("after", step.name)
         return record
 
@@ -85,15 +88,17 @@ class Books:
             from tasks.extra import extra  # noqa: PLC0415
 
             told = partial(extra, asked, self.records, self.config, self.folder, self.work)
-            self.extras.append(self._watched(asked.name, told))
-            extras.enter(self.run, self.extras[-1])
+            with spans.step(asked.name, BOOKS):
+                self.extras.append(self._watched(asked.name, told))
+                extras.enter(self.run, self.extras[-1])
 
     def _watched(self, name: str, run: Callable[[], R]) -> R:
         """Runs something while the audience looks on."""
         self.step = name
         audience.present().begin(name)
         try:
-            record = run()
+            with spans.span("Prefect"):
+                record = run()
         except BaseException:
             audience.present().failed(name)
             raise
@@ -151,8 +156,12 @@ class Books:
         rehearsal.check_slices(self.config, self.records["clean"])
 
     def judging(self) -> dict[str, Any]:
-        """What `evaluate` is told besides the records."""
+        """What `evaluate` is told besides the records; whoever is to try the model gets ready meanwhile."""
+        from tasks.registry import reproduce  # noqa: PLC0415 - imports pandas
+
         c = self.config
+        if self.records["fit"].step.status == "ran":
+            reproduce.call_ahead()
         return {
             "rules": c.evaluate,
             "gate": c.gate,
@@ -200,16 +209,19 @@ class Books:
         from flows.books import reporting  # noqa: PLC0415
 
         environment = provenance.environment(device_of(self.config))
-        return reporting.write(
-            self.project, self.run, self.records, self.links(), environment, reasons, self.extras
-        )
+        with spans.span("report"):
+            return reporting.write(
+                self.project, self.run, self.records, self.links(), environment, reasons, self.extras
+            )
 
     def close(self) -> dict[str, Any]:
         """Writes the report and the summary of a run that came to its end; returns the summary."""
         path = self.write_report()
         steps = [record for name, record in self.records.items() if name != "decide"]
         document = outcome.document(self.config, self.decided, *steps) | {"report": str(path)}
-        return self._sum_up(document | ({"extras": extras.told(self.extras)} if self.extras else {}))
+        document = self._sum_up(document | ({"extras": extras.told(self.extras)} if self.extras else {}))
+        unchanged.note(self.project, self.records, self.champion, document)
+        return document
 
     def skip(self) -> dict[str, Any]:
         """Writes the summary of a run that decided against training; returns it."""
@@ -260,12 +272,21 @@ def device_of(config: Config) -> str:
 
 @contextmanager
 def training_here(books: Books) -> Iterator[None]:
-    """Holds the GPU, where there is one, and lets the audience hear of each epoch."""
+    """Holds the GPU, where there is one, and lets the audience hear of each epoch.
+
+    Half-way, the process that is to try the model is called: its imports go on beside the training.
+    """
     from tasks.learning import training as loop  # noqa: PLC0415
+    from tasks.registry import reproduce  # noqa: PLC0415
+
+    def heard(epoch: Epoch, total: int) -> None:
+        audience.present().epoch(epoch, total)
+        if 2 * epoch.epoch >= total:
+            reproduce.call_ahead()
 
     who = {"project": books.config.name, "action": "fit", "mlflow_run_id": books.run.run_id}
     with (
         occupation.device(books.root, device_of(books.config), audience.present().waits, **who),
-        loop.watching(audience.present().epoch),
+        loop.watching(heard),
     ):
         yield

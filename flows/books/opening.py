@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 
 from flows import audience, occupation, past
 from flows.books import provenance
-from flows.books.keeping import Books, device_of
+from flows.books.keeping import BOOKS, Books, device_of
 from flows.occupation import Policy
 from flows.reuse import collecting, resuming
 from flows.roots import find_root
@@ -24,7 +24,8 @@ from tasks import store
 from tasks.config import Project, own
 from tasks.lease import Lease
 from tasks.records import RunRef
-from tasks.registry import tracking, unfinished
+from tasks.registry import reproduce, tracking, unfinished
+from tasks.spans import span
 
 B = TypeVar("B", bound=Books)
 
@@ -79,7 +80,7 @@ def training(
     asked = {"action": action, "source": source, "settings": settings or []}
     tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}
     how: dict[str, Any] = {"action": action, "experiment": project, "if_running": if_running}
-    with opened(loaded, place, Books, tags, **how) as books:
+    with reproduce.waiting_room(), opened(loaded, place, Books, tags, **how) as books:
         yield books
 
 
@@ -111,6 +112,7 @@ def opened(
     """
     project, who = loaded.config.name, {"action": action, "flow_run_id": str(flow_run.id)}
     with (
+        span(BOOKS),
         occupation.run(root, project=project, **who) as held,
         occupation.project(root, project, if_running, audience.present().waits, **who),
     ):

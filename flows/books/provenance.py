@@ -14,6 +14,7 @@ from tasks import store
 from tasks.checks import suite
 from tasks.config import Config, Project, own
 from tasks.records import RunRef
+from tasks.spans import span
 
 MLFLOW_PAGES = "http://127.0.0.1:5000"
 """Where `modelyard ui` shows a store that has no server of its own."""
@@ -26,9 +27,10 @@ def git_state(root: Path) -> dict[str, str]:
         return {}
 
     def ask(*words: str) -> str | None:
-        done = subprocess.run(  # noqa: S603
-            [git, "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=20
-        )
+        with span("git"):
+            done = subprocess.run(  # noqa: S603
+                [git, "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=20
+            )
         return done.stdout.strip() if done.returncode == 0 else None
 
     commit = ask("rev-parse", "HEAD")

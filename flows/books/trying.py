@@ -210,6 +210,7 @@ def _bare(settings: Fit, batches: int) -> Fit:
         "epochs": max(1, STEPS // batches), "max_examples": None, "patience": max(5, 100 // batches),
         "refit": False, "minutes": MINUTES, "schedule": "constant", "weight_decay": 0.0,
         "augment": Augment(), "class_weights": "none", "precision": "float32",
+        "processes": 1,
     }  # fmt: skip
     return settings.model_copy(update=plain)
 

@@ -12,16 +12,14 @@ from flows.commands.options import DEFAULT, Common
 from tasks import config
 from tasks.errors import ConfigError, ModelyardError, did_you_mean, quoted
 from tasks.own.extension import short
+from tasks.records import ModelVersion
 from tasks.wording import duration, number
 
 
 def projects(*, common: Common = DEFAULT) -> None:
     """List the projects and their champions."""
-    from tasks.registry import tracking  # noqa: PLC0415
-
     root = common.place
-    uri = tracking.connect(root)
-    found = [_project(root, name, uri) for name in config.names(root)]
+    found = [_project(root, name) for name in config.names(root)]
     if not found and not common.json:
         raise ConfigError(
             f"no project below {root / 'data'}", fix="a project is a folder with a project.yaml"
@@ -107,17 +105,15 @@ def compare(
     )
 
 
-def _project(root: Path, name: str, uri: str) -> dict[str, Any]:
+def _project(root: Path, name: str) -> dict[str, Any]:
     """One line of `projects`; a project that does not load is listed with its problem."""
-    from tasks.registry import tracking  # noqa: PLC0415
-
     blank = dict.fromkeys(("task", "source", "network", "champion", "problem"))
     try:
         loaded = config.load(root, name).config
     except ModelyardError as error:
         return {"project": name, **blank, "problem": str(error)}
     model = loaded.register_as.name
-    champion = next((v for v in tracking.versions(uri, model) if "champion" in v.aliases), None)
+    champion = next((v for v in _versions(root, model) if "champion" in v.aliases), None)
     return {
         "project": name,
         **blank,
@@ -126,6 +122,16 @@ def _project(root: Path, name: str, uri: str) -> dict[str, Any]:
         "network": loaded.network.kind,
         "champion": None if champion is None else {"name": champion.name, "version": champion.version},
     }
+
+
+def _versions(root: Path, model: str) -> list[ModelVersion]:
+    """A model's versions, read in the store's file where that is possible: MLflow takes long to load."""
+    from tasks.registry import tracking, versions  # noqa: PLC0415
+
+    seen = versions.glimpse(root, model)
+    if seen is None:
+        return tracking.versions(tracking.connect(root), model)
+    return [version for version, _ in seen]
 
 
 def _line(run: dict[str, Any]) -> dict[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 from rich.console import Console
@@ -14,9 +15,16 @@ from rich.markup import escape
 from flows import outcome, terminal
 from flows.commands.options import DEFAULT, Common, Forced
 from tasks.config import Project
+from tasks.errors import ConfigError
 from tasks.records import to_json
 
+if TYPE_CHECKING:
+    from flows.servers.prefect_server import Server
+
 REJECTED = 4
+NEEDED = ("tasks.learning.training", "tasks.ladder.baselines", "tasks.reports.report", "mlflow.pyfunc")
+LIKELY = ("tasks.checks.judging", "torch._dynamo", "matplotlib.backends.backend_svg")
+"""Needed unless steps are reused; torch imports that one when an optimiser takes its first step."""
 
 
 def train(
@@ -28,6 +36,7 @@ def train(
     if_running: Literal["wait", "cancel", "refuse"] = "refuse",
     fast_dev_run: Annotated[bool, Parameter(negative="")] = False,
     overfit_batches: Annotated[int | None, Parameter(validator=validators.Number(gte=1, lte=1000))] = None,
+    profile: Annotated[bool, Parameter(negative="")] = False,
     force: Forced = None,
     common: Common = DEFAULT,
 ) -> int:
@@ -50,9 +59,12 @@ def train(
         Take two batches through every step but the last, in seconds; records and registers nothing.
     overfit_batches
         Learn this many batches by heart and say whether that worked; records and registers nothing.
+    profile
+        Say where the seconds went, by step and by cause.
     force
         Step that runs again, whatever was done before; may be repeated.
     """
+    from flows.books import costs  # noqa: PLC0415
     from tasks import config  # noqa: PLC0415
     from tasks.config import own  # noqa: PLC0415
 
@@ -71,7 +83,28 @@ def train(
         "if_running": if_running,
         "force": list(force or ()),
     }
-    return tell(common, run_here(common, "train", words), fail_on_reject=fail_on_reject)
+    with costs.asked(profile) as ledger:
+        known = None if force else _unchanged(common, loaded)
+        summary = known or run_here(common, "train", words)
+    if ledger is not None:
+        summary["profile"] = costs.document(ledger.spent)
+        costs.show(terminal.console(stderr=common.json), ledger.spent)
+    return tell(common, summary, fail_on_reject=fail_on_reject)
+
+
+def _unchanged(common: Common, project: Project) -> dict[str, Any] | None:
+    """The document of a training that would change nothing, its steps shown; None if it might."""
+    from flows.books import unchanged  # noqa: PLC0415
+
+    began = time.monotonic()
+    if (found := unchanged.find(project, common.place)) is None:
+        return None
+    document, records = found
+    watcher = terminal.Watcher(common.console())
+    watcher.out.print(f"run {document['run_id']}: nothing has changed since", style="dim")
+    for record in records:
+        watcher.end(record)
+    return document | {"seconds": round(time.monotonic() - began, 3)}
 
 
 def _try(common: Common, project: Project, overfit_batches: int | None) -> int:
@@ -112,14 +145,25 @@ def run_here(common: Common, flow: str, words: dict[str, Any]) -> dict[str, Any]
     """
     from flows.servers.prefect_server import connected, prefect_server  # noqa: PLC0415
 
+    _refuse_torchrun()
     root, began = common.place, time.monotonic()
     with prefect_server(root) as server:
-        _prepare(root)
+        _prepare(root, server)
         with connected(server):
             _tell_of_the_dead(root)
             summary = _run(common.console(), flow, words, debug=common.debug)
     summary["seconds"] = round(time.monotonic() - began, 3)
     return summary
+
+
+def _refuse_torchrun() -> None:
+    """Raises ConfigError in a process that torchrun started: each would be a run of its own."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        raise ConfigError(
+            f"torchrun started this as process {os.environ.get('RANK')} of {os.environ.get('WORLD_SIZE')}, "
+            "and each would be a run of its own",
+            fix="start it once, without torchrun, and set fit.processes to the number of processes",
+        )
 
 
 def tell(common: Common, summary: dict[str, Any], *, fail_on_reject: bool) -> int:
@@ -129,17 +173,16 @@ def tell(common: Common, summary: dict[str, Any], *, fail_on_reject: bool) -> in
     return REJECTED if fail_on_reject and summary["outcome"] == "rejected" else 0
 
 
-def _prepare(root: Path) -> None:
+def _prepare(root: Path, server: Server) -> None:
     """Does what takes seconds while the server starts; Prefect itself has to wait for its address."""
     from tasks.registry import tracking  # noqa: PLC0415
 
     tracking.connect(root)  # makes a store that is not there yet
-    for name in (
-        "tasks.learning.training",
-        "tasks.ladder.baselines",
-        "tasks.reports.report",
-        "mlflow.pyfunc",
-    ):
+    for name in NEEDED:
+        import_module(name)
+    for name in LIKELY:
+        if server.ready():
+            break
         import_module(name)
 
 

@@ -21,6 +21,7 @@ from prefect.states import Pending
 
 from flows import occupation
 from tasks.lease import Lease
+from tasks.spans import span
 
 
 def execute(
@@ -41,7 +42,7 @@ def execute(
         ModelyardError: Any failure that was foreseen.
         KeyboardInterrupt: Somebody asked the run to stop; its state is Cancelled.
     """
-    with occupation.run(root, action=flow.name, project=words["project"]) as lease:
+    with span("Prefect"), occupation.run(root, action=flow.name, project=words["project"]) as lease:
         with get_client(sync_client=True) as client:
             if flow_run_id is None:
                 run = client.create_flow_run(flow, parameters=words, state=Pending())

@@ -13,6 +13,8 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 
+from tasks.spans import span
+
 SETTLE_SECONDS = 5.0
 """Task runs reach the database with the recorder's next batch, usually within half a second."""
 
@@ -25,6 +27,7 @@ def hush() -> None:
                 handler.setLevel(logging.CRITICAL + 1)
 
 
+@span("Prefect")
 def settle(flow_run_id: str | None, task_runs: int) -> bool:
     """Waits until a run's logs and its ended task runs are stored; True if they are.
 

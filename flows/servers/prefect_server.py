@@ -27,6 +27,7 @@ from typing import IO
 from flows.servers import credentials, prefect_process, standing
 from flows.servers.locks import exclusive
 from tasks.errors import Unavailable
+from tasks.spans import span
 
 START_LIMIT = 120.0
 """Seconds that a start may take; about five are usual, thirty on a busy machine."""
@@ -57,6 +58,12 @@ class Server:
     def managed(self) -> bool:
         """Whether it is one of ours."""
         return self.root is not None
+
+    def ready(self) -> bool:
+        """Whether there is nothing to wait for; never true too early."""
+        return not self.temporary or (
+            self.root is not None and _known(self.root / ".state" / "prefect") is not None
+        )
 
     def wait(self) -> str:
         """The API's address, once it answers.
@@ -111,7 +118,8 @@ def connected(server: Server) -> Iterator[str]:
 
     A temporary server dies with its users, so heartbeats would only cost their second at a run's end.
     """
-    url = server.wait()
+    with span("Prefect server"):
+        url = server.wait()
     wanted = environment(server)
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)  # before Prefect is imported, and for children

@@ -31,6 +31,7 @@ from great_expectations.expectations.registry import (
 
 from tasks.checks.suite import UNJUDGED, Entry, Outcome, Suite
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
+from tasks.spans import span
 
 EXAMPLES = 5
 """Cell values that an outcome quotes, at most, when values may be shown."""
@@ -242,6 +243,7 @@ def _document(context: Any, suite: Suite, found: Any) -> None:
 
 
 def _publish(context: Any, docs: Path) -> None:
-    context.build_data_docs()
+    with span("Data Docs"):
+        context.build_data_docs()
     for animation in docs.rglob("*.gif"):  # 3.4 MB of how-to that no page shows
         animation.unlink()

@@ -12,11 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from tasks.errors import ConfigError, did_you_mean, quoted
+from tasks.spans import span
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Severity = Literal["error", "warn"]
 Word = Literal["pass", "warn", "quarantined", "fail", "could not run"]
@@ -157,7 +159,8 @@ def run(suite: Suite, rows: pd.DataFrame | None, docs: Path, *, show_values: boo
     """
     from tasks.checks import judging  # noqa: PLC0415 - imports Great Expectations
 
-    return judging.judge(suite, rows, docs, show_values=show_values)
+    with span("Great Expectations"):
+        return judging.judge(suite, rows, docs, show_values=show_values)
 
 
 def _read(path: Path) -> tuple[Any, str]:

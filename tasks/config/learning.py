@@ -207,6 +207,9 @@ class Fit(Strict):
     """CPU threads of the training; null takes all cores. More than one seldom pays for small networks
     (1.0 to 1.2 times faster on two cores, at twice the CPU), stalls when the machine has other work, and
     changes the last bits of the weights."""
+    processes: int = Field(1, ge=1, le=1024)
+    """Processes that train together, each on its share of every batch, and on a GPU of its own where the
+    device is cuda. The batch stays `batch_size` rows."""
     augment: Augment = Augment()
 
     @model_validator(mode="after")

@@ -19,6 +19,6 @@ def shift_images(pixels: Tensor, most: int) -> Tensor:
     rows, height, width = pixels.shape[:3]
     padded = nn.functional.pad(pixels, (0, 0) * (pixels.dim() - 3) + (most, most, most, most))
     windows = padded.unfold(1, height, 1).unfold(2, width, 1)  # (batch, 2m+1, 2m+1, [c,] h, w)
-    down, right = torch.randint(0, 2 * most + 1, (2, rows))
-    moved = windows[torch.arange(rows), down, right]
+    down, right = torch.randint(0, 2 * most + 1, (2, rows), device=pixels.device)
+    moved = windows[torch.arange(rows, device=pixels.device), down, right]
     return moved.permute(0, 2, 3, 1) if pixels.dim() == 4 else moved

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: one safetensors file an epoch, its digest in its name.
+"""Checkpoints that are whole or not there: one safetensors file each, its digest in its name.
 
 A file is written under a temporary name, flushed and renamed. Its name carries the sha256 of its
 bytes, so a flipped bit or a cut file is known before it is read, and the one before it is taken.
@@ -7,6 +7,9 @@ bytes, so a flipped bit or a cut file is known before it is read, and the one be
 from __future__ import annotations
 
 import json
+import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,11 @@ from tasks.store import replacing, sha256_file
 KEPT = 2
 """Checkpoints that stay: the newest and the one before, in case the newest is damaged."""
 
+SHARE = 0.01
+"""Part of the time that writing checkpoints may take: epochs of milliseconds are not written each."""
+LONGEST = 60.0
+"""Seconds after which the next epoch is written whatever that takes; a killed run repeats no more."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -35,6 +43,33 @@ class State:
     best_value: float
     spent: float
     """Seconds of training so far."""
+
+
+class Saver:
+    """Writes checkpoints as often as they are worth.
+
+    Args:
+        folder: Where.
+        state: What to write, asked for between two epochs.
+        done: Epochs that are on disk already.
+    """
+
+    def __init__(self, folder: Path, state: Callable[[], State], done: int) -> None:
+        self._folder, self._state, self._done = folder, state, done
+        self._due = -math.inf
+
+    def offer(self) -> None:
+        """Writes the state if it is time to."""
+        if time.perf_counter() >= self._due:
+            self.save()
+
+    def save(self) -> None:
+        """Writes the state, unless it is on disk."""
+        state, began = self._state(), time.perf_counter()
+        if len(state.history) > self._done:
+            save(self._folder, state, len(state.history))
+            self._done, now = len(state.history), time.perf_counter()
+            self._due = now + min((now - began) / SHARE, LONGEST)
 
 
 def save(folder: Path, state: State, epoch: int) -> Path:

@@ -12,6 +12,8 @@ from tasks.errors import ConfigError
 WIDE = 512
 """Units of every dense layer from which bfloat16 pays on a CPU; at 256 it is quicker too, and costs accuracy
 on tables of a few thousand rows."""
+ROOM = 0.6
+"""Share of a GPU's free memory that examples may take."""
 
 
 def resolve_device(device: str) -> str:
@@ -60,3 +62,8 @@ def threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def fits(size: int, device: torch.device) -> bool:
+    """Whether `size` bytes of examples may lie in the device's memory, with room for the training."""
+    return device.type != "cuda" or size < ROOM * torch.cuda.mem_get_info(device)[0]

@@ -39,15 +39,18 @@ def lengths(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor | None:
     return None if asked is None else asked(inputs).cpu()
 
 
-def batches(count: int, size: int, long: Tensor | None) -> Sequence[Tensor]:
+def batches(
+    count: int, size: int, long: Tensor | None, generator: torch.Generator | None = None
+) -> Sequence[Tensor]:
     """Positions of every example once, in random batches drawn from torch's own generator.
 
     Args:
         count: Number of examples.
         size: Examples of a batch; the last may have fewer, or one more.
         long: See `lengths`.
+        generator: Where the order comes from, if not from torch's own.
     """
-    order = torch.randperm(count)
+    order = torch.randperm(count, generator=generator)
     if long is None:
         return _split(order, size)
     blocks = [block[torch.argsort(long[block], stable=True)] for block in _split(order, BLOCK * size)]

@@ -3,58 +3,39 @@
 Examples are tensors held in memory and sliced; nothing is fed item by item (the stock DataLoader
 over a TensorDataset costs 2.4 times this loop's epoch for a small network). Every epoch reseeds its
 own randomness, so a run that is taken up from a checkpoint ends in the same bits as one that never
-stopped. Same seed, same kind of CPU, same `fit.threads`: same bits.
+stopped. Same seed, same kind of CPU, same `fit.threads` and `fit.processes`: same bits.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tasks.config import Fit
-from tasks.errors import TrainingDiverged
 from tasks.learning import checkpoints, hooks
-from tasks.learning.devices import threads
+from tasks.learning.devices import fits, threads
+from tasks.learning.loop.memory import RowsAtOnce, in_halves
+from tasks.learning.loop.ranks import ALONE, Ranks
+from tasks.learning.loop.steps import Steps, guard
+from tasks.learning.loop.watchers import Watcher, unwatched, watchers, watching
 from tasks.learning.schedule import learning_rate, planned_epochs
 from tasks.records import Epoch
 
-Watcher = Callable[[Epoch, int], None]
-"""Called after each epoch with its record and the number of epochs planned."""
+__all__ = ["Examples", "Loss", "Task", "Trained", "Watcher", "train", "unwatched", "watching"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """(outputs (batch, k) or (members, batch, k), targets (batch,)) -> scalar."""
 
-_watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("watchers", default=())
-
 EVALUATION_BATCH = 2048
-
-
-@contextmanager
-def watching(watcher: Watcher) -> Iterator[None]:
-    """Within this block every training reports its epochs to `watcher`, such as a progress bar."""
-    token = _watchers.set((*_watchers.get(), watcher))
-    try:
-        yield
-    finally:
-        _watchers.reset(token)
-
-
-@contextmanager
-def unwatched() -> Iterator[None]:
-    """Within this block trainings report to nobody."""
-    token = _watchers.set(())
-    try:
-        yield
-    finally:
-        _watchers.reset(token)
+TOGETHER = 16
+"""Batches after which several processes ask each other whether the time is up."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +70,11 @@ class Examples:
         """Positions of every example once, in random batches; see `hooks.batches`."""
         return hooks.batches(len(self), size, long)
 
+    @property
+    def size(self) -> int:
+        """Bytes that they take."""
+        return sum(tensor.nbytes for tensor in (*self.inputs, self.targets))
+
     def to(self, device: str) -> Examples:
         """The same examples in the memory of `device`."""
         own = None if self.own is None else self.own.to(device)
@@ -104,12 +90,15 @@ class Task:
         metric: (outputs (n, k) on CPU) -> value on the validation examples.
         higher_is_better: Direction of the metric.
         augment: Changes a training batch's inputs; drawn from torch's own generator.
+        weight: (targets) -> what they count together in the mean that the loss is. By it the losses of a
+            batch's parts add up to the batch's.
     """
 
     loss: Loss
     metric: Callable[[Tensor], float]
     higher_is_better: bool
     augment: Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]] = field(default=lambda inputs: inputs)
+    weight: Callable[[Tensor], Tensor | float] = field(default=torch.numel)
 
 
 @dataclass(frozen=True)
@@ -123,6 +112,10 @@ class Trained:
     seconds: float
     taken_up: int = 0
     """Epochs of an earlier process, from whose checkpoint this one went on."""
+    rows_at_once: int | None = None
+    """Rows of a batch that were computed at once, where memory did not suffice for all of it."""
+    restarts: int = 0
+    """How often a group of processes began again from its last checkpoint, since one of them had ended."""
 
 
 def train(
@@ -137,6 +130,7 @@ def train(
     precision: str,
     checkpoint: Path,
     stop_at: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> Trained:
     """Trains `network` in place and returns its best weights by the validation metric.
 
@@ -152,36 +146,43 @@ def train(
         checkpoint: Folder of checkpoints; a whole one from the same inputs is taken up.
         stop_at: Lays the schedule over so many epochs instead of the planned ones and returns the last
             weights, whatever the validation metric says. `fit.minutes` cuts this short, too.
+        ranks: Which of several processes this is; all call this with the same arguments. Where
+            `fit.processes` asks for several and this is the only one, it starts them and waits.
 
     Raises:
         TrainingDiverged: A loss or a gradient stopped being finite.
+        ConfigError: There are not as many devices as processes.
+        ResourceLimit: One of several processes ended again and again.
     """
-    with threads(settings.threads):
-        loop = _Loop(
-            network.to(device),
-            examples.to(device),
-            validation.to(device),
-            task,
-            settings,
-            seed,
-            precision,
-            stop_at,
+    how: dict[str, Any] = {
+        "seed": seed, "device": device, "precision": precision, "checkpoint": checkpoint,
+    }  # fmt: skip
+    if settings.processes > 1 and ranks.alone:
+        from tasks.learning.loop import group  # noqa: PLC0415 - it calls this function
+
+        return group.train(
+            network, examples, validation, task, settings, **how, stop_at=stop_at, watchers=watchers()
         )
-        loop.resume(checkpoint)
-        taken_up = len(loop.history)
-        if not taken_up:
-            hooks.prime(loop.network, *loop.examples.shown.take(slice(None)))
+    with threads(settings.threads):
+        loop = _Loop(network.to(device), examples, validation, task, settings, stop_at, ranks, **how)
         began = time.perf_counter() - loop.spent
         loop.deadline = began + 60 * (settings.minutes or math.inf)
+        saver = checkpoints.Saver(checkpoint, loop.state, done=len(loop.history))
         while (stopped := loop.finished()) is None:
             epoch = loop.run_epoch()
-            loop.spent = time.perf_counter() - began
-            if not loop.cut:  # a checkpoint holds whole epochs
-                checkpoints.save(checkpoint, loop.state(), len(loop.history))
-            for watcher in _watchers.get():
-                watcher(epoch, loop.epochs)
+            loop.spent = ranks.agreed(time.perf_counter() - began)
+            if ranks.rank == 0 and not loop.cut:  # a checkpoint holds whole epochs
+                saver.offer()
+            try:
+                for watcher in watchers():
+                    watcher(epoch, loop.epochs)
+            except BaseException:
+                if not loop.cut:
+                    saver.save()  # whoever stops a training between two epochs loses none
+                raise
     best = {name: tensor.cpu() for name, tensor in loop.best.items()}
-    return Trained(best, tuple(loop.history), loop.best_epoch, stopped, loop.spent, taken_up)
+    history, at_once = tuple(loop.history), loop.rows_at_once.limit
+    return Trained(best, history, loop.best_epoch, stopped, loop.spent, loop.taken_up, at_once)
 
 
 class _Loop:
@@ -194,19 +195,26 @@ class _Loop:
         validation: Examples,
         task: Task,
         settings: Fit,
-        seed: int,
-        precision: str,
         stop_at: int | None,
+        ranks: Ranks,
+        *,
+        seed: int,
+        device: str,
+        precision: str,
+        checkpoint: Path,
     ) -> None:
-        self.stop_at = stop_at
-        self.network, self.examples, self.validation = network, examples, validation
+        self.stop_at, self.ranks = stop_at, ranks
+        self.network, self.validation = network, validation.to(device)
         self.task, self.settings, self.seed = task, settings, seed
-        self.device = examples.targets.device
+        self.device = torch.device(device)
+        # What does not fit is copied a batch at a time.
+        self.examples = examples.to(device) if fits(examples.size, self.device) else examples
         self.half = precision == "bfloat16"
         self.epochs = stop_at or planned_epochs(settings, len(examples))
         self.batches = math.ceil(len(examples) / settings.batch_size)
         self.optimizer = hooks.optimizer(network, settings)
         self.lengths = hooks.lengths(network, examples.shown.inputs)
+        self.rows_at_once = RowsAtOnce(checkpoint, again=ranks.alone)
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_epoch = 0
@@ -214,6 +222,11 @@ class _Loop:
         self.spent = 0.0
         self.deadline = math.inf
         self.cut = False
+        self._resume(checkpoint)
+        self.taken_up = ranks.same(len(self.history))
+        if not self.taken_up:
+            hooks.prime(network, *self.examples.shown.take(slice(None)))
+        self.model = ranks.wrapped(network, self.device)
 
     def finished(self) -> str | None:
         """Why training is over, or None while it is not."""
@@ -236,60 +249,100 @@ class _Loop:
         # Derived anew for each epoch: what came before, or on which run, leaves no trace.
         torch.manual_seed((self.seed * 1_000_003 + number) % 2**63)
         batches = self.examples.batches(self.settings.batch_size, self.lengths)
+        self.ranks.scatter()
         self.network.train()
-        total, seen = 0.0, 0
-        for index, rows in enumerate(batches):
-            self.cut = index > 0 and time.perf_counter() > self.deadline
+        steps = Steps(number, (number - 1) * self.batches, self.settings, self.ranks)
+        for index, rows in enumerate(self._placed(batches)):
+            self.cut = self._is_late(index)
             if self.cut:
                 break
-            step = (number - 1) * self.batches + index
-            total += self._step(rows.to(self.device), number, step) * len(rows)
-            seen += len(rows)
+            steps.add(*self._step(rows, (number - 1) * self.batches + index), len(rows))
+        train_loss = steps.mean()
         outputs, targets = self.answers(self.validation)
         loss = float(self.task.loss(outputs, targets))
-        value = self.task.metric(outputs.flatten(0, -2).cpu())
         epoch = Epoch(
             epoch=number,
-            train_loss=total / seen,
+            train_loss=train_loss,
             validation_loss=loss,
-            validation_metric=value,
+            validation_metric=self.task.metric(outputs.flatten(0, -2).cpu()),
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=round(time.perf_counter() - began, 4),
         )
+        epoch = self.ranks.agreed(epoch)
         self._keep_if_best(epoch)
         self.history.append(epoch)
         return epoch
 
-    def _step(self, rows: Tensor, epoch: int, step: int) -> float:
-        """One small change; the batch's loss before it."""
+    def _placed(self, batches: Iterable[Tensor]) -> Iterable[Tensor]:
+        """Positions in the memory where the examples lie."""
+        place = self.examples.targets.device
+        if place.type == "cpu":
+            return batches
+        known = [*batches]  # in one copy: one for each batch would wait for the device
+        return torch.split(torch.cat(known).to(place), [len(rows) for rows in known])
+
+    def _is_late(self, index: int) -> bool:
+        """Whether the time was up before this batch of an epoch; of several processes the first decides."""
+        if not index or math.isinf(self.deadline) or (index % TOGETHER and not self.ranks.alone):
+            return False
+        return self.ranks.agreed(time.perf_counter() > self.deadline)
+
+    def _step(self, rows: Tensor, step: int) -> tuple[Tensor, Tensor | None]:
+        """One small change; the batch's loss before it, and the norm of its gradient where it is clipped."""
         rate = learning_rate(step, self.epochs * self.batches, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("scale", 1.0)
-        taken, targets = self.examples.take(rows)
-        inputs = self.task.augment(taken)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            outputs = self.network(*inputs)
-        loss = self.task.loss(outputs.float(), targets)
-        value = float(loss.detach())
-        self._guard(value, "loss", epoch, step)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        own = self.ranks.share(rows)
+        loss = self.rows_at_once.within(len(own), lambda: self._gradients(rows, own))
+        norm = None
         if self.settings.clip is not None:
             norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-            self._guard(float(norm), "norm of the gradient", epoch, step)
         self.optimizer.step()
-        return value
+        return loss, norm
 
-    def _guard(self, value: float, what: str, epoch: int, step: int) -> None:
-        if not math.isfinite(value):
-            raise TrainingDiverged(
-                f"the {what} became {value} in epoch {epoch}, step {step + 1}",
-                fix=f"lower fit.learning_rate (now {self.settings.learning_rate:g}) or set fit.clip; "
-                "nothing was registered",
-            )
+    def _gradients(self, rows: Tensor, own: Tensor) -> Tensor:
+        """Leaves the gradients of a batch's mean loss in the network; returns that loss.
+
+        Args:
+            rows: The batch.
+            own: The rows of it that this process computes; the loss is its addend then.
+        """
+        counted = own if len(own) else rows[:1]  # all have to take part, if only with something times zero
+        found, targets = self._taken(counted)
+        inputs, axis = self.task.augment(found), targets.dim() - 1
+        parts = self.rows_at_once.parts(len(counted))
+        whole = len(own) == len(rows) and len(parts) == 1
+        total = 1.0 if whole else self.task.weight(self._taken(rows)[1])
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for part in parts:
+            with self.ranks.adding(self.model, last=part is parts[-1]):
+                at = (slice(None),) * axis + (part,)
+                loss = self._loss(tuple(x[at] for x in inputs), targets[at])
+                if not whole:
+                    loss = loss * (self.task.weight(targets[at]) / total if len(own) else 0.0)
+                # Several processes' gradients are averaged, and these are addends.
+                scaled = loss if self.ranks.alone else loss * self.ranks.size
+                scaled.backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
+
+    def _loss(self, inputs: tuple[Tensor, ...], targets: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            outputs = self.model(*inputs)
+        return self.task.loss(outputs.float(), targets)
+
+    def _taken(self, rows: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Inputs and targets in the memory of the device, perhaps still on their way."""
+        inputs, targets = self.examples.take(rows)
+        if targets.device.type == self.device.type:
+            return inputs, targets
+        *inputs_there, there = (x.pin_memory().to(self.device, non_blocking=True) for x in (*inputs, targets))
+        return tuple(inputs_there), there
 
     def _keep_if_best(self, epoch: Epoch) -> None:
-        self._guard(epoch.validation_loss, "validation loss", epoch.epoch, self.batches * epoch.epoch - 1)
+        last = self.batches * epoch.epoch - 1
+        guard(epoch.validation_loss, "validation loss", epoch.epoch, last, self.settings)
         value = epoch.validation_metric if self.task.higher_is_better else -epoch.validation_metric
         # An undefined metric (one class among few rows) never wins; the loss stands in for it.
         value = -epoch.validation_loss if math.isnan(value) else value
@@ -301,13 +354,14 @@ class _Loop:
     def answers(self, examples: Examples) -> tuple[Tensor, Tensor]:
         """Outputs ([members,] n, k) float32 in eval mode, and the targets ([members,] n) beside them."""
         self.network.eval()
-        outputs, truth = [], []
+        own = self.ranks.span(len(examples))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            for start in range(0, len(examples), EVALUATION_BATCH):
-                inputs, targets = examples.take(slice(start, start + EVALUATION_BATCH))
-                outputs.append(self.network(*inputs).float())
-                truth.append(targets)
-        return torch.cat(outputs, -2), torch.cat(truth, -1)
+            parts = [
+                in_halves(lambda rows: self.network(*examples.take(rows)[0]).float(), start, stop)
+                for start in range(own.start, own.stop, EVALUATION_BATCH)
+                for stop in (min(start + EVALUATION_BATCH, own.stop),)
+            ]
+        return self.ranks.joined(parts).to(self.device), examples.take(slice(None))[1]
 
     def state(self) -> checkpoints.State:
         """What a checkpoint holds."""
@@ -321,7 +375,7 @@ class _Loop:
             spent=self.spent,
         )
 
-    def resume(self, folder: Path) -> None:
+    def _resume(self, folder: Path) -> None:
         """Takes up the newest whole checkpoint, if there is one."""
         state = checkpoints.load(folder)
         if state is None:

@@ -23,6 +23,7 @@ from typing import Any
 from tasks.config import root_settings
 from tasks.errors import ConfigError, ModelyardError, RegistryConflict, Unavailable, quoted
 from tasks.registry.stores import postgres, sqlite
+from tasks.spans import span
 
 LOCK_SECONDS = 60.0
 """How long one process waits for another that holds a lock."""
@@ -82,10 +83,10 @@ def is_there(root: Path) -> bool:
 
 
 def _local(root: Path) -> str:
-    path = (root / "mlflow" / "mlflow.db").resolve()
+    path = _file(root)
     uri = f"sqlite:///{path}"
     if not path.exists():
-        with reaching(uri):
+        with reaching(uri), span("MLflow store"):
             sqlite.make(path, artifacts(root, "Default"))
     try:
         sqlite.check(path)
@@ -99,6 +100,17 @@ def _shared(root: Path, database: str) -> str:
     with reaching(database):
         postgres.prepare(database, artifacts(root, "Default"))
     return database
+
+
+def local_file(root: Path) -> Path | None:
+    """The file of the local store, made or not; None where the store is a server or another database."""
+    if os.environ.get("MLFLOW_TRACKING_URI", "").strip() or root_settings(root).mlflow.database:
+        return None
+    return _file(root)
+
+
+def _file(root: Path) -> Path:
+    return (root / "mlflow" / "mlflow.db").resolve()
 
 
 def is_remote(uri: str) -> bool:
@@ -142,7 +154,8 @@ def reaching(uri: str) -> Iterator[None]:
     from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
 
     try:
-        yield
+        with span("MLflow"):
+            yield
     except ModelyardError:
         raise
     except MlflowException as error:

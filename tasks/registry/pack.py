@@ -21,6 +21,7 @@ import pandas as pd
 
 from tasks.own import extension
 from tasks.registry import backend
+from tasks.spans import span
 
 PACKAGE = Path(__file__).parents[1]
 ROOTS = ("tasks.registry.servable", "tasks.learning.scoring")
@@ -248,7 +249,7 @@ def write(
 
     (folder / "code").mkdir()
     code = stage_code(folder / "code", manifest["network"], manifest["clean"])
-    with warnings.catch_warnings():
+    with span("model save"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice to people who write models by hand
         model = Model(model_id=model_id, run_id=run_id, model_uuid=model_id)
         mlflow.pyfunc.save_model(

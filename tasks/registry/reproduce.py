@@ -7,6 +7,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ import pandas as pd
 from tasks.errors import ArtifactTampered, RegistryConflict, ResourceLimit, quoted
 from tasks.records import ModelVersion
 from tasks.registry import cleanroom
+from tasks.spans import span
 
 SECONDS = 180.0
 """How long the fresh process may take; 5 to 8 s are usual, most of them imports."""
@@ -83,6 +87,35 @@ class Stranger:
         return answered
 
 
+_ROOM: ContextVar[list[Stranger] | None] = ContextVar("modelyard_waiting_room", default=None)
+
+
+@contextmanager
+def waiting_room() -> Iterator[None]:
+    """Within this block `call_ahead` has an effect; a stranger that nobody took is gone when it ends."""
+    room: list[Stranger] = []
+    token = _ROOM.set(room)
+    try:
+        yield
+    finally:
+        _ROOM.reset(token)
+        for stranger in room:
+            stranger.__exit__()
+
+
+def call_ahead() -> None:
+    """Starts a fresh process ahead of its time, so that its imports are done when it is asked."""
+    room = _ROOM.get()
+    if room is not None and not room:
+        room.append(Stranger())
+
+
+def stranger() -> Stranger:
+    """The process that was called ahead, else one that starts now."""
+    room = _ROOM.get()
+    return room.pop() if room else Stranger()
+
+
 def reproduce(
     uri: str, known: ModelVersion, sample: Sample, stranger: Stranger, *, seconds: float = SECONDS
 ) -> None:
@@ -101,7 +134,8 @@ def reproduce(
         "probabilities": sample.confidence is not None,
     }
     try:
-        found = stranger.ask(request, seconds)
+        with span("clean room"):
+            found = stranger.ask(request, seconds)
     except subprocess.TimeoutExpired:
         raise ResourceLimit(
             f"{what} took more than {seconds:.0f} s in a fresh process",

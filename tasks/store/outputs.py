@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tasks.records import Step, from_json
+from tasks.spans import span
 from tasks.store import keys, source
 from tasks.store.files import digest, flush_files, sha256_file, write_json
 from tasks.store.keys import Change
@@ -103,7 +104,8 @@ def remember(
     began, planned, forced = time.perf_counter(), _PLANNING.get(), name in _FORCED.get()
     if not planned:
         source.keep()
-    known = None if forced else recall(home, record)
+    with span("cache"):
+        known = None if forced else recall(home, record)
     if known is not None:
         if not planned:
             os.utime(home)  # the least recently used outputs are the ones that go
@@ -128,10 +130,11 @@ def _built(
         seconds = round(time.perf_counter() - began, 3)
         step = Step(name=missed.name, status="ran", why=missed.why, seconds=seconds)
         built = _with_step(built, step, folder=home)
-        write_json(temporary / "inputs.json", missed.made_of)
-        write_json(temporary / "record.json", {"record": built, "files": _digests(temporary)})
-        flush_files(temporary)
-        _settle(temporary, home, record, replace=forced)
+        with span("cache"):
+            write_json(temporary / "inputs.json", missed.made_of)
+            write_json(temporary / "record.json", {"record": built, "files": _digests(temporary)})
+            flush_files(temporary)
+            _settle(temporary, home, record, replace=forced)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return built

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -109,13 +109,14 @@ def _write(
 class _Column:
     """One array of the rows in the window, which a batch is taken from."""
 
-    def __init__(self, device: str) -> None:
-        self.device = torch.device(device)
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
         self.window = torch.empty(0)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        taken = self.window[rows.to(self.window.device)]
-        return (taken.long() if taken.dtype == torch.int32 else taken).to(self.device)
+        taken = self.window[rows]
+        return taken.long() if taken.dtype == torch.int32 else taken
 
 
 @dataclass(frozen=True)
@@ -126,24 +127,26 @@ class Shards(Examples):
         place: Folder of the arrays.
         rows: Examples.
         window: Examples of a window, whole blocks.
+        block: Examples of a block.
         sample: Some of the examples, in memory.
     """
 
     place: Path = field(default=Path())
     rows: int = 0
     window: int = BLOCK
+    block: int = BLOCK
     sample: Examples | None = None
 
     @staticmethod
-    def open(place: Path, size: int, sample: Examples, device: str = "cpu") -> Shards:
+    def open(place: Path, size: int, sample: Examples) -> Shards:
         """Examples whose window takes `size` bytes at most, or one block."""
         arrays = [np.load(place / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _NAMES]
         each = sum(array.dtype.itemsize * math.prod(array.shape[1:]) for array in arrays)
         window = max(1, size // each // BLOCK) * BLOCK
-        columns = tuple(_Column(device) for _ in _NAMES)
+        columns = tuple(_Column() for _ in _NAMES)
         return Shards(
             inputs=cast(Any, columns[:-1]), targets=cast(Any, columns[-1]),
-            place=place, rows=len(arrays[-1]), window=window, sample=sample,
+            place=place, rows=len(arrays[-1]), window=window, block=BLOCK, sample=sample,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -153,24 +156,34 @@ class Shards(Examples):
         raise _in_memory("fit.refit")
 
     @property
+    def size(self) -> int:
+        """Bytes of the files."""
+        return sum((self.place / f"{name}.npy").stat().st_size for name in _NAMES)
+
+    @property
     def shown(self) -> Examples:
         """What a network may look at before the first epoch."""
         assert self.sample is not None
         return self.sample
 
-    def to(self, device: str) -> Examples:
-        """The same examples, whose batches come to `device`."""
-        moved = Shards.open(self.place, 0, self.shown.to(device), device)
-        return replace(moved, window=self.window)
+    def to(self, device: str) -> Examples:  # noqa: ARG002 - as is its promise
+        """The same examples: they are never on a device as a whole, a batch is copied there."""
+        return self
 
     def batches(self, size: int, long: Tensor | None) -> Iterator[Tensor]:  # noqa: ARG002 - as is its promise
-        """Positions in the window of every example once, in random batches; moves the window on its way."""
-        starts = torch.randperm(math.ceil(self.rows / BLOCK)) * BLOCK
+        """Positions in the window of every example once, in random batches; moves the window on its way.
+
+        What is random is drawn from torch's own generator now, whatever is drawn from it before the end.
+        """
+        return self._batches(size, torch.Generator().manual_seed(int(torch.randint(2**62, ()))))
+
+    def _batches(self, size: int, order: torch.Generator) -> Iterator[Tensor]:
+        starts = torch.randperm(math.ceil(self.rows / self.block), generator=order) * self.block
         held = [torch.empty(0)] * len(_NAMES)
-        windows = torch.split(starts, self.window // BLOCK)
+        windows = torch.split(starts, self.window // self.block)
         for number, chosen in enumerate(windows, start=1):
             self._move(held, chosen.tolist())
-            batches = list(hooks.batches(len(self._columns[-1].window), size, None))
+            batches = list(hooks.batches(len(self._columns[-1].window), size, None, order))
             whole = number == len(windows) or len(batches[-1]) == size
             yield from batches if whole else batches[:-1]
             left = batches[-1][:0] if whole else batches[-1]
@@ -182,19 +195,19 @@ class Shards(Examples):
 
     def _move(self, held: list[Tensor], starts: list[int]) -> None:
         """Fills the window with the rows that are held and the blocks that begin at `starts`."""
+        spans = [(start, min(start + self.block, self.rows)) for start in starts]
         for name, column, left in zip(_NAMES, self._columns, held, strict=True):
             column.window = left  # before the next is made: there is memory for one
-            column.window = _filled(self.place / f"{name}.npy", left, starts, self.rows)
+            column.window = _filled(self.place / f"{name}.npy", left, spans)
 
 
-def _filled(path: Path, left: Tensor, starts: list[int], rows: int) -> Tensor:
-    """The rows that are left, then those of a file's blocks."""
-    ends = [min(start + BLOCK, rows) for start in starts]
+def _filled(path: Path, left: Tensor, spans: list[tuple[int, int]]) -> Tensor:
+    """The rows that are left, then those of a file's blocks, each from one row to another."""
     stored = np.load(path, mmap_mode="r", allow_pickle=False)
     at = len(left)
-    made = np.empty((at + sum(ends) - sum(starts), *stored.shape[1:]), dtype=stored.dtype)
+    made = np.empty((at + sum(end - start for start, end in spans), *stored.shape[1:]), dtype=stored.dtype)
     made[:at] = left.numpy().reshape(at, *stored.shape[1:])
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in spans:
         made[at : at + end - start] = block(path, start, end)
         at += end - start
     return torch.from_numpy(made)

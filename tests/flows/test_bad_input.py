@@ -50,6 +50,13 @@ def test_unknown_project(yard, unchanged) -> None:
     check_refusal(yard("train", "ringz", "--json"), 2, "CONFIG", "did you mean 'rings'")
 
 
+def test_torchrun_around_the_whole_of_it(fresh, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    check_refusal(fresh("train", "rings", "--json"), 2, "CONFIG", "set fit.processes to the number of")
+    assert not (fresh.root / "mlflow").exists()
+
+
 def test_absent_root(yard) -> None:
     from flows.cli import main
 

@@ -190,13 +190,26 @@ def test_interrupt_marks_the_run_killed(yard, trained, monkeypatch) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(keeping.entries, "enter", interrupted)
-    answer = yard("train", "rings", "--json")
+    answer = yard("train", "rings", "--json", "--set", "fit.epochs=24")
     assert answer.code == 130
     assert answer.document["error"]["code"] == "INTERRUPTED"
     latest = tracking.recent_runs(tracking.connect(yard.root), "rings", 1)[0]
     assert latest["status"] == "KILLED"
     run, *_ = flow_run(yard, latest["tags"]["prefect.flow_run_id"])
     assert run.state.is_cancelled()
+
+
+def test_a_profile_adds_up_and_names_the_steps(yard, trained) -> None:
+    answer = yard("train", "rings", "--json", "--profile", "--set", "fit.epochs=23")
+    assert answer.code == 0, answer.err
+    found = answer.document["profile"]
+    assert sum(row["seconds"] for row in found["rows"]) == pytest.approx(found["seconds"], abs=0.05)
+    assert found["seconds"] == pytest.approx(answer.document["seconds"], abs=1.0)
+    causes = {(row["step"], row["cause"]) for row in found["rows"]}
+    assert {("fit", "training"), ("evaluate", "baselines"), ("register", "clean room")} <= causes
+    assert {("register", "model save"), (None, "report"), ("validate", "Prefect")} <= causes
+    assert "where the seconds went" in answer.err
+    assert "profile" not in trained
 
 
 def test_document_survives_json(trained) -> None:

@@ -12,8 +12,9 @@ import torch
 from tasks.config import Augment, Cnn, Columns, Custom, Encode, Fit, Mlp, Neuron, Trim
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, TrainingDiverged, Unavailable
-from tasks.fit import class_weights, fit, gap_warning, make_loss
+from tasks.fit import class_weights, fit, make_loss
 from tasks.learning import checkpoints, scoring, training
+from tasks.learning.loop.remarks import gap_warning
 from tasks.learning.targets import Labels, Scale
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking

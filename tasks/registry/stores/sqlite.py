@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+_VERSIONS = """
+    SELECT version, run_id, creation_time FROM model_versions
+    WHERE name = ? AND current_stage <> 'Deleted_Internal' ORDER BY version DESC
+"""
+"""A deleted version's row stays, and bears that stage."""
+_RUN = "SELECT 1 FROM runs WHERE run_uuid = ? AND status = 'FINISHED' AND lifecycle_stage = 'active'"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A version as the file has it, under the names that MLflow gives to the same."""
+
+    name: str
+    version: int
+    run_id: str | None
+    creation_timestamp: int
+    tags: dict[str, str]
 
 
 def make(path: Path, artifacts: str) -> None:
@@ -21,12 +43,34 @@ def make(path: Path, artifacts: str) -> None:
     temporary = path.with_name(".mlflow.db.new")
     _remove(temporary)  # what a process that died left behind
     try:
-        SqlAlchemyStore(f"sqlite:///{temporary}", artifacts).engine.dispose()
+        with _unhurried():
+            SqlAlchemyStore(f"sqlite:///{temporary}", artifacts).engine.dispose()
         with closing(sqlite3.connect(temporary)) as database:
             database.execute("PRAGMA journal_mode=WAL")  # a property of the file: once is for ever
+        _flush(temporary)
         temporary.replace(path)
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    """Within this block SQLite waits for no disk: a hundred migrations would, and take seconds more."""
+    from sqlalchemy import Engine, event  # noqa: PLC0415
+
+    def relax(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+
+    event.listen(Engine, "connect", relax)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", relax)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def check(path: Path) -> None:
@@ -39,6 +83,33 @@ def check(path: Path) -> None:
         found = database.execute("SELECT count(*) FROM alembic_version").fetchone()
     if found != (1,):
         raise sqlite3.DatabaseError("its tables are incomplete")
+
+
+def registered(path: Path, name: str) -> tuple[list[Entry], dict[str, int]]:
+    """The versions of a model, newest first, and its aliases; read here, since MLflow takes a second to load.
+
+    Raises:
+        sqlite3.Error: The file is damaged, or its tables are others than we know.
+    """
+    with closing(sqlite3.connect(path, timeout=5)) as database:
+        borne = dict(
+            database.execute("SELECT alias, version FROM registered_model_aliases WHERE name = ?", [name])
+        )
+        tags: dict[int, dict[str, str]] = {}
+        asked = "SELECT version, key, value FROM model_version_tags WHERE name = ?"
+        for number, key, value in database.execute(asked, [name]):
+            tags.setdefault(number, {})[key] = value
+        found = [
+            Entry(name, number, run_id, created, tags.get(number, {}))
+            for number, run_id, created in database.execute(_VERSIONS, [name])
+        ]
+    return found, borne
+
+
+def has_finished(path: Path, run_id: str) -> bool:
+    """Whether a run came to its end and was not deleted since. Raises as `registered` does."""
+    with closing(sqlite3.connect(path, timeout=5)) as database:
+        return database.execute(_RUN, [run_id]).fetchone() is not None
 
 
 def _remove(path: Path) -> None:

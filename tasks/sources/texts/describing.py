@@ -41,7 +41,7 @@ def described(loaded: Loaded, text: str) -> Loaded:
         )
     texts = rows[text].astype("str").fillna("").tolist()
     tokens = [len(_WORD.findall(cell)) for cell in texts]
-    columns = (
+    columns: tuple[pd.Series, ...] = (
         pd.Series(map(len, texts), dtype="int64"),
         pd.Series(tokens, dtype="int64"),
         pd.Series(map(script, texts), dtype="str"),

@@ -47,6 +47,12 @@ def trained(folder: Path, settings: Fit = SETTINGS, seed: int = 0, **changes: ob
     return training.train(net, data, validation, task, settings, **how)
 
 
+@pytest.fixture
+def each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint after each epoch, however short that is."""
+    monkeypatch.setattr(checkpoints, "SHARE", math.inf)
+
+
 def test_loss_goes_down(tmp_path: Path) -> None:
     history = trained(tmp_path, Fit(epochs=25, batch_size=16, learning_rate=0.02)).history
     assert history[-1].train_loss < 0.2 * history[0].train_loss
@@ -153,6 +159,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bits(tmp_path: Path) -> Non
     assert [e.train_loss for e in whole.history] == [e.train_loss for e in resumed.history]
 
 
+@pytest.mark.usefixtures("each_epoch")
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_a_damaged_checkpoint_is_never_loaded(tmp_path: Path, damage: str) -> None:
     trained(tmp_path)
@@ -167,6 +174,7 @@ def test_a_damaged_checkpoint_is_never_loaded(tmp_path: Path, damage: str) -> No
     assert checkpoints.load(tmp_path) is None
 
 
+@pytest.mark.usefixtures("each_epoch")
 def test_checkpoints_leave_no_temporary_files(tmp_path: Path) -> None:
     trained(tmp_path)
     assert len(list(tmp_path.iterdir())) == checkpoints.KEPT

@@ -167,3 +167,25 @@ def test_a_stranger_that_is_asked_nothing_goes_away() -> None:
 
         assert stranger._process.wait(60) == 0
         stranger._process.stdin = None
+
+
+def test_a_stranger_that_was_called_ahead_is_the_one_that_is_asked() -> None:
+    with reproduce.waiting_room():
+        reproduce.call_ahead()
+        reproduce.call_ahead()
+        with reproduce.stranger() as early:
+            assert early._process.poll() is None
+            with reproduce.stranger() as late:
+                assert late is not early
+
+
+def test_a_stranger_that_nobody_asks_is_gone_with_the_room() -> None:
+    reproduce.call_ahead()  # where no room is open, nobody comes
+    with pytest.raises(KeyError), reproduce.waiting_room():
+        reproduce.call_ahead()
+        room = reproduce._ROOM.get()
+        assert room is not None
+        [waiting] = room
+        raise KeyError
+    assert waiting._process.returncode is not None
+    assert not waiting.folder.exists()

@@ -181,3 +181,13 @@ def test_another_limit_of_memory_trains_anew_since_the_order_is_another(bench, t
     again = bench.fit("always")
     assert again.step.status == "ran"
     assert "memory_mb" in again.step.why
+
+
+def test_two_processes_train_on_the_same_batches_as_one(bench, table, sampling, monkeypatch):
+    monkeypatch.setattr(feeding, "BLOCK", 64)
+    monkeypatch.setattr(feeding, "SHARE", 2**16)
+    one = bench.fit("always", settings=Fit(epochs=2, batch_size=64))
+    two = bench.fit("always", settings=Fit(epochs=2, batch_size=64, processes=2))
+    for alone, together in zip(one.history, two.history, strict=True):
+        assert together.train_loss == pytest.approx(alone.train_loss, rel=1e-4)
+        assert together.validation_loss == pytest.approx(alone.validation_loss, rel=1e-4)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from tasks.learning import bagging
+from tasks.learning.loop import bagging
 from tasks.learning.training import Examples
 
 
