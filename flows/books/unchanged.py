@@ -67,6 +67,8 @@ def _may_answer(project: Project, root: Path, known: dict[str, Any]) -> bool:
     config, path = project.config, backend.local_file(root)
     if config.steps or isinstance(config.source, OwnSource) or path is None:
         return False  # what a project's own code looks at may lie anywhere
+    if os.environ.get("PREFECT_API_URL"):
+        return False  # somebody's own server shows every run that it was asked for, or is down and said to be
     if not Path(known["run"]["report"]).is_file():
         return False
     if lease.is_held(occupation.slot(root, f"project-{config.name}")):

@@ -217,7 +217,8 @@ def _check_parameters(parameters: dict[str, Any], flow: str, place: str) -> None
             fix = did_you_mean(name, shape["properties"])
             raise ConfigError(f"{place}.{name}: the flow {flow} takes no such parameter", fix=fix)
     if problems := validate(parameters, cast(Any, shape)):
-        raise ConfigError(f"{place}: {problems[0].message}")
+        where = "".join(f".{key}" if isinstance(key, str) else f"[{key}]" for key in problems[0].path)
+        raise ConfigError(f"{place}{where}: {problems[0].message}")
 
 
 def _default(flow: str, project: str) -> Declared:

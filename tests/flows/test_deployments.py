@@ -103,7 +103,7 @@ def test_projects_that_no_file_names(ground: Path) -> None:
         ({"parameters": {"project": "ring"}}, "no project 'ring' below data/; did you mean 'rings'?"),
         ({"parameters": {}}, "no project None"),
         ({"parameters": {"project": "rings", "soruce": "x"}}, ".parameters.soruce: the flow train takes no"),
-        ({"parameters": {"project": "rings", "settings": 3}}, ".parameters: 3 is not"),
+        ({"parameters": {"project": "rings", "settings": 3}}, ".parameters.settings: 3 is not"),
         ({"schedules": [{**DAILY, "cron": "61 3 * * *"}]}, ".schedules[0].cron '61 3 * * *' is not a cron"),
         ({"schedules": [{**DAILY, "cron": "0 3 * *"}]}, "has 4 fields, 5 are expected"),
         ({"schedules": [{**DAILY, "cron": "0 3 * * * 30"}]}, "has 6 fields"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import sys
 from collections.abc import Callable
@@ -171,8 +172,9 @@ def test_a_failing_trial_is_counted_with_its_reason(yard, make) -> None:
 
 def test_what_was_killed_goes_on(yard, make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep that is stopped within a trial ends in what one that never was ends in."""
-    from tasks.learning import training
+    from tasks.learning import checkpoints, training
 
+    monkeypatch.setattr(checkpoints, "SHARE", math.inf)  # a checkpoint after each epoch, however short
     make("whole")
     whole = yard("sweep", "whole", "--trials", "2", "--json").document
     make("cut")
