@@ -6,7 +6,7 @@ import io
 import json
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,14 +124,28 @@ def isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def yard(tmp_path_factory: pytest.TempPathFactory, isolated: None) -> Iterator[Yard]:
-    """The yard, its managed server held open so that each command shares it."""
-    from flows.servers.prefect_server import prefect_server
+def opened(
+    tmp_path_factory: pytest.TempPathFactory, isolated: None
+) -> Callable[[], AbstractContextManager[Yard]]:
+    """Opens a yard, its managed server held open so that each command shares it."""
 
-    root = tmp_path_factory.mktemp("yard")
-    write_project(root)
-    with prefect_server(root):
-        yield Yard(root)
+    @contextmanager
+    def opened() -> Iterator[Yard]:
+        from flows.servers.prefect_server import prefect_server
+
+        root = tmp_path_factory.mktemp("yard")
+        write_project(root)
+        with prefect_server(root):
+            yield Yard(root)
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def yard(opened: Callable[[], AbstractContextManager[Yard]]) -> Iterator[Yard]:
+    """The yard that most tests share."""
+    with opened() as yard:
+        yield yard
 
 
 @pytest.fixture(scope="session")
