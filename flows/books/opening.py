@@ -67,8 +67,11 @@ def training(
     """
     place = find_root(root)
     path = Path(source).resolve() if source else None
+    action = "retrain" if retraining else "train"
+    asked = {"action": action, "source": source, "settings": settings or []}
     if resumes is not None:
         loaded = resuming.project(place, resumes, allow_changed=allow_changed)
+        asked = resuming.asked(place, resumes)
     else:
         loaded = configuration.load(
             place, project, source=path, settings=tuple(settings or ()), retraining=retraining
@@ -76,8 +79,6 @@ def training(
     own.require(loaded.config)
     if not retraining:
         device_of(loaded.config)
-    action = "retrain" if retraining else "train"
-    asked = {"action": action, "source": source, "settings": settings or []}
     tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}
     how: dict[str, Any] = {"action": action, "experiment": project, "if_running": if_running}
     with reproduce.waiting_room(), opened(loaded, place, Books, tags, **how) as books:

@@ -85,6 +85,12 @@ class Sweep(Books):
         return configuration.higher_is_better(self.config.task, self.metric)
 
     @property
+    def judged_on(self) -> str:
+        """The rows that judge a trial, in words: those of all, or those that each member holds out."""
+        rows = f"{self.records['split'].validation:,} validation rows"
+        return f"{rows} of each member's own" if self.config.fit.bagging else rows
+
+    @property
     def scratch(self) -> Path:
         """Outputs of the trial at work: checkpoints that it goes on from when its process dies."""
         return self.place / "trial"
@@ -141,6 +147,7 @@ class Sweep(Books):
             "metric": self.metric,
             "higher_is_better": self.higher_is_better,
             "rows": {"train": self.records["split"].train, "validation": self.records["split"].validation},
+            "judged_on": self.judged_on,
             "space": {key: values.model_dump(exclude_defaults=True) for key, values in self.space.items()},
             "pruner": self.config.sweep.pruner,
             "counts": ranking.counts(found),
@@ -168,8 +175,7 @@ class Sweep(Books):
         return ranking.gain(best, present, higher_is_better=self.higher_is_better)
 
     def _sentences(self, found: Sequence[Trial]) -> list[str]:
-        rows = self.records["split"].validation
-        direction = self.higher_is_better
+        rows, direction = self.judged_on, self.higher_is_better
         return ranking.sentences(found, self.config.name, self.metric, rows, higher_is_better=direction)
 
     def _edit(self, best: Trial | None) -> dict[str, Any]:

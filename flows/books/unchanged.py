@@ -18,6 +18,7 @@ from typing import Any
 
 from flows import occupation, outcome, past
 from flows.books import provenance
+from flows.servers.prefect_server import configured_url
 from tasks import lease, sources, store
 from tasks.config import Config, Limit, OwnSource, Project
 from tasks.errors import ModelyardError
@@ -43,7 +44,8 @@ def note(project: Project, records: dict[str, Any], champion: ModelVersion | Non
         said: The run's document.
     """
     known = {
-        "key": _key(project, records["validate"].fingerprint),
+        "settings": _settings(project),
+        "fingerprint": records["validate"].fingerprint,
         "folders": {name: str(records[name].folder) for name in past.STEPS},
         "champion": _identity(champion),
         "outcome": said["outcome"],
@@ -67,20 +69,22 @@ def _may_answer(project: Project, root: Path, known: dict[str, Any]) -> bool:
     config, path = project.config, backend.local_file(root)
     if config.steps or isinstance(config.source, OwnSource) or path is None:
         return False  # what a project's own code looks at may lie anywhere
-    if os.environ.get("PREFECT_API_URL"):
+    if configured_url() is not None:
         return False  # somebody's own server shows every run that it was asked for, or is down and said to be
     if not Path(known["run"]["report"]).is_file():
         return False
     if lease.is_held(occupation.slot(root, f"project-{config.name}")):
         return False
-    fingerprint = sources.fingerprint(config.source, project.folder)
-    return known["key"] == _key(project, fingerprint) and sqlite.has_finished(path, known["run"]["run_id"])
+    if known["settings"] != _settings(project) or not sqlite.has_finished(path, known["run"]["run_id"]):
+        return False
+    # Last, for it reads all of the data, which the flow would read again.
+    return bool(known["fingerprint"] == sources.fingerprint(config.source, project.folder))
 
 
-def _key(project: Project, fingerprint: str) -> str:
-    """Digest of all that a run depends on, but for the champion."""
+def _settings(project: Project) -> str:
+    """Digest of all that a run depends on, but for the data and the champion."""
     settings = project.config.model_dump(mode="json", by_alias=True)
-    made_of = provenance.inputs_digest(project.config, fingerprint)
+    made_of = provenance.inputs_digest(project.config, "")
     return store.digest([made_of, provenance.settings_digest(project), settings])
 
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from flows import outcome, terminal
-from flows.commands.options import DEFAULT, Common, Forced
+from flows.commands.options import DEFAULT, Common, Forced, Settings, Sourced
 from tasks import config
 from tasks.config import own
 from tasks.records import to_json
@@ -18,8 +14,8 @@ from tasks.records import to_json
 def check(
     project: str,
     *,
-    source: Path | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    source: Sourced = None,
+    set_: Settings = None,
     common: Common = DEFAULT,
 ) -> None:
     """Check a project's configuration and data; trains nothing.
@@ -28,11 +24,6 @@ def check(
     ----------
     project
         Folder name below data/.
-    source
-        Data that replaces the project's own: a table, a folder of Parquet or IDX files, or of class folders
-        with pictures.
-    set_
-        Setting that replaces the project's own, as dotted.key=value; may be repeated.
     """
     loaded = config.load(common.place, project, source=source, settings=tuple(set_ or ()))
     own.require(loaded.config)
@@ -75,8 +66,8 @@ def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
 def plan(
     project: str,
     *,
-    source: Path | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    source: Sourced = None,
+    set_: Settings = None,
     force: Forced = None,
     common: Common = DEFAULT,
 ) -> None:
@@ -89,11 +80,6 @@ def plan(
     ----------
     project
         Folder name below data/.
-    source
-        Data that replaces the project's own: a table, a folder of Parquet or IDX files, or of class folders
-        with pictures.
-    set_
-        Setting that replaces the project's own, as dotted.key=value; may be repeated.
     force
         Step that would run again, whatever was done before; may be repeated.
     """

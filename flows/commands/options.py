@@ -46,6 +46,23 @@ class Common:
 
 DEFAULT = Common()
 
+Sourced = Annotated[
+    Path | None,
+    Parameter(
+        help="Data that replaces the project's own: a table, a folder of Parquet or IDX files, or of class "
+        "folders with pictures."
+    ),
+]
+"""`--source`."""
+Settings = Annotated[
+    list[str] | None,
+    Parameter(
+        name="--set",
+        negative="",
+        help="Setting that replaces the project's own, as dotted.key=value; may be repeated.",
+    ),
+]
+"""`--set`."""
 StepName = Literal["validate", "clean", "split", "fit", "evaluate"]
 Forced = Annotated[list[StepName] | None, Parameter(negative="")]
 """`--force`: steps that run again, whatever was done before."""

@@ -10,15 +10,15 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 from flows.commands import training
-from flows.commands.options import DEFAULT, Common
+from flows.commands.options import DEFAULT, Common, Settings, Sourced
 from tasks.errors import ConfigError
 
 
 def retrain(
     project: str,
     *,
-    source: Path | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    source: Sourced = None,
+    set_: Settings = None,
     force: Annotated[bool, Parameter(negative="")] = False,
     fail_on_reject: Annotated[bool, Parameter(negative="")] = False,
     no_wait: Annotated[bool, Parameter(negative="")] = False,
@@ -31,11 +31,6 @@ def retrain(
     ----------
     project
         Folder name below data/.
-    source
-        Data that replaces the project's own: a table, a folder of Parquet or IDX files, or of class folders
-        with pictures.
-    set_
-        Setting that replaces the project's own, as dotted.key=value; may be repeated.
     force
         Train without a reason, and in spite of a cool-down.
     fail_on_reject

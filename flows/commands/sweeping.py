@@ -13,7 +13,7 @@ from rich.prompt import Confirm
 
 from flows import terminal
 from flows.commands import training
-from flows.commands.options import DEFAULT, Common
+from flows.commands.options import DEFAULT, Common, Settings, Sourced
 from tasks.errors import ConfigError
 
 SHOWN = 10
@@ -27,8 +27,8 @@ def sweep(
     minutes: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
     name: str | None = None,
     accept: Annotated[bool, Parameter(negative="")] = False,
-    source: Path | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    source: Sourced = None,
+    set_: Settings = None,
     if_running: Literal["wait", "cancel", "refuse"] = "refuse",
     common: Common = DEFAULT,
 ) -> int:
@@ -49,10 +49,6 @@ def sweep(
         What the sweep is called; by default after what its trials are made of, so that the same goes on.
     accept
         Write the winner's settings into project.yaml without asking.
-    source
-        Data that replaces the project's own.
-    set_
-        Setting that replaces the project's own in every trial, as dotted.key=value; may be repeated.
     if_running
         While another run of the project goes on: wait for it, cancel it, or refuse this one.
     """
@@ -92,8 +88,7 @@ def _show(out: Console, document: dict[str, Any]) -> None:
     ]
     counted = ", ".join(f"{count} {state}" for state, count in document["counts"].items())
     out.print()
-    validation = document["rows"]["validation"]
-    out.print(terminal.table(f"{document['project']}: {metric} on {validation:,} validation rows", rows))
+    out.print(terminal.table(f"{document['project']}: {metric} on {document['judged_on']}", rows))
     out.print(f"trials  {counted}", soft_wrap=True)
     for sentence in document["sentences"]:
         out.print(f"  {escape(sentence)}", soft_wrap=True)

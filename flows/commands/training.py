@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows import outcome, terminal
-from flows.commands.options import DEFAULT, Common, Forced
+from flows.commands.options import DEFAULT, Common, Forced, Settings, Sourced
 from tasks.config import Project
 from tasks.errors import ConfigError
 from tasks.records import to_json
@@ -30,8 +30,8 @@ LIKELY = ("tasks.checks.judging", "torch._dynamo", "matplotlib.backends.backend_
 def train(
     project: str,
     *,
-    source: Path | None = None,
-    set_: Annotated[list[str] | None, Parameter(name="--set", negative="")] = None,
+    source: Sourced = None,
+    set_: Settings = None,
     fail_on_reject: Annotated[bool, Parameter(negative="")] = False,
     if_running: Literal["wait", "cancel", "refuse"] = "refuse",
     fast_dev_run: Annotated[bool, Parameter(negative="")] = False,
@@ -46,11 +46,6 @@ def train(
     ----------
     project
         Folder name below data/.
-    source
-        Data that replaces the project's own: a table, a folder of Parquet or IDX files, or of class folders
-        with pictures.
-    set_
-        Setting that replaces the project's own, as dotted.key=value; may be repeated.
     fail_on_reject
         Exit with 4 when the gate rejects the candidate.
     if_running

@@ -55,8 +55,14 @@ def _check_state(run: dict[str, Any], name: str) -> None:
         raise ConfigError(f"{name} came to its end: {outcome}", fix="train again: finished steps are reused")
     if later := run["tags"].get(past.RESUMED_BY):
         raise ConfigError(f"{name} was gone on with by run {later[:8]}", fix="resume that one")
-    if _asked(run["tags"]).get("action") == "retrain" and "modelyard.decision" not in run["tags"]:
+    undecided = "modelyard.decision" not in run["tags"] and past.RESUMES not in run["tags"]
+    if _asked(run["tags"]).get("action") == "retrain" and undecided:
         raise ConfigError(f"{name} ended before it had decided whether to train", fix="retrain")
+
+
+def asked(root: Path, run_id: str) -> dict[str, Any]:
+    """What a run was asked for; whoever goes on with it is asked for the same."""
+    return _asked(past.find(tracking.connect(root), root, run_id)["tags"])
 
 
 def changes(root: Path, tags: dict[str, str], made: Project) -> list[str]:
@@ -86,12 +92,12 @@ def changes(root: Path, tags: dict[str, str], made: Project) -> list[str]:
 
 
 def _settings(root: Path, tags: dict[str, str], then: Config) -> str:
-    asked = _asked(tags)
-    source = Path(asked["source"]) if asked.get("source") else None
+    given = _asked(tags)
+    source = Path(given["source"]) if given.get("source") else None
     try:
         now = configuration.load(
-            root, then.name, source=source, settings=tuple(asked.get("settings") or ()),
-            retraining=asked.get("action") == "retrain",
+            root, then.name, source=source, settings=tuple(given.get("settings") or ()),
+            retraining=given.get("action") == "retrain",
         ).config  # fmt: skip
     except ModelyardError as error:
         return f"the settings can't be read any more: {error.message}"
@@ -104,7 +110,7 @@ def _settings(root: Path, tags: dict[str, str], then: Config) -> str:
 def _asked(tags: dict[str, str]) -> dict[str, Any]:
     """What the run was asked for, besides its project; empty for a run of an older version."""
     try:
-        asked = json.loads(tags.get(past.ASKED, "{}"))
+        given = json.loads(tags.get(past.ASKED, "{}"))
     except ValueError:
         return {}
-    return asked if isinstance(asked, dict) else {}
+    return given if isinstance(given, dict) else {}

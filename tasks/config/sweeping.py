@@ -13,7 +13,7 @@ from tasks.errors import did_you_mean, quoted
 
 FIXED = {
     "fit.device", "fit.threads", "fit.minutes",  # how it is computed, not what is learned
-    "fit.metric", "fit.refit",  # what trials are judged by; none is trained on validation rows
+    "fit.metric", "fit.refit", "fit.bagging",  # what trials are judged by; none is trained on validation rows
     "network.kind", "network.options",
 }  # fmt: skip
 """Settings of the searched sections that stay as they are."""

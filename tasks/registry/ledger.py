@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from tasks import store
 from tasks.records import EvaluateRecord, to_json
 from tasks.registry.versions import CHAMPION, FINGERPRINT, METRIC, SPLIT
 
@@ -210,7 +211,7 @@ class Ledger:
         finally:
             os.close(handle)
         if not self._whole:
-            _flush_folder(self.path.parent)
+            store.flush(self.path.parent)
         self._whole += len(line)
 
     @property
@@ -294,11 +295,3 @@ def who() -> str:
     except (KeyError, OSError):  # a container's user without a name
         user = "unknown"
     return f"{user}@{socket.gethostname()}"
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -88,20 +88,17 @@ def kept(ledger: Ledger) -> Iterator[None]:
 @contextmanager
 def span(cause: str) -> Iterator[None]:
     """Charges the block to a cause, but for the spans inside it."""
-    ledger = _LEDGER.get()
-    if ledger is None:
-        yield
-        return
-    with ledger._opened(None, cause):
+    with _charged(None, cause):
         yield
 
 
 @contextmanager
 def step(name: str, cause: str = OTHER) -> Iterator[None]:
     """As `span`, and the spans inside belong to the step `name`."""
+    with _charged(name, cause):
+        yield
+
+
+def _charged(step: str | None, cause: str) -> AbstractContextManager[None]:
     ledger = _LEDGER.get()
-    if ledger is None:
-        yield
-        return
-    with ledger._opened(name, cause):
-        yield
+    return nullcontext() if ledger is None else ledger._opened(step, cause)

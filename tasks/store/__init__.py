@@ -7,7 +7,7 @@ believed its digests are verified. The key covers the content of the inputs, the
 configuration, the seed, the source that the step reaches and the versions of the libraries in there.
 """
 
-from tasks.store.files import digest, replacing, sha256_file, write_json, write_text
+from tasks.store.files import digest, flush, replacing, sha256_file, write_json, write_text
 from tasks.store.keys import LIBRARIES, Change, changes, code_digest, key, library_versions, versions
 from tasks.store.outputs import (
     Missed,
@@ -30,6 +30,7 @@ __all__ = [
     "code_digest",
     "digest",
     "discard",
+    "flush",
     "forcing",
     "key",
     "latest",

@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -58,10 +58,11 @@ def flush_files(folder: Path) -> None:
     # Small outputs by the hundred (Data Docs) would each cost a disk flush; they can be made again.
     for path in folder.iterdir():
         if path.is_file():
-            _flush(path)
+            flush(path)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Sends a file, or the entries of a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.learning import ngrams
 from tasks.streaming import cells
 
 SAMPLE = 2**18
@@ -24,13 +25,7 @@ _EXACT = 2**53
 
 def mixed(values: np.ndarray) -> np.ndarray:
     """uint64 (n,) to uint64 (n,), every bit of which depends on every bit of the value."""
-    hashed = values + _ABSENT
-    hashed ^= hashed >> np.uint64(30)
-    hashed *= np.uint64(0xBF58476D1CE4E5B9)
-    hashed ^= hashed >> np.uint64(27)
-    hashed *= np.uint64(0x94D049BB133111EB)
-    hashed ^= hashed >> np.uint64(31)
-    return hashed
+    return ngrams.mixed(values + _ABSENT)
 
 
 def rows(batch: pa.Table, columns: Sequence[str], seed: int = 0) -> np.ndarray:

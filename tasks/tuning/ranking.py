@@ -54,7 +54,7 @@ def gain(best: Trial, present: Trial, *, higher_is_better: bool) -> float | None
 
 
 def sentences(
-    trials: Sequence[Trial], project: str, metric: str, rows: int, *, higher_is_better: bool
+    trials: Sequence[Trial], project: str, metric: str, rows: str, *, higher_is_better: bool
 ) -> list[str]:
     """What came of a search, for people.
 
@@ -62,7 +62,7 @@ def sentences(
         trials: All of them, best first.
         project: Its name.
         metric: What they were judged by.
-        rows: Validation rows.
+        rows: What they were judged on, in words: how many validation rows.
         higher_is_better: Direction of the metric.
     """
     present = next((trial for trial in trials if trial.number == 0), None)
@@ -71,7 +71,7 @@ def sentences(
     if trials[0].state != "complete":
         return [f"no trial came to its end; trial {trials[0].number}: {trials[0].reason}"]
     best, judge = trials[0], f"`modelyard train {project}` judges on test rows, which no trial has seen"
-    place = f"{metric} on {rows:,} validation rows"
+    place = f"{metric} on {rows}"
     if best.number == 0:
         others = f"; {len(trials) - 1} others were no better" if len(trials) > 1 else ""
         return [f"{place}: {number(best.value)} with the present configuration{others}: nothing to change"]

@@ -78,9 +78,11 @@ def run(project: str, source: Path | None, settings: tuple[str, ...]) -> dict[st
         model = scoring.load(bundle)
         asked = before.rows.drop(columns=[c.target]) if raw.pixels is None else before.pixels
         answers = {CANDIDATE: baselines.Answer(model.predict(asked), 0.0)}
-    problem = baselines.Problem(c.task, c.target, c.columns, c.encode, (), c.seed)
+    balanced = c.fit.class_weights == "balanced"
+    problem = baselines.Problem(c.task, c.target, c.columns, c.encode, (), c.seed, balanced)
+    known = data.take((dealt != "test").to_numpy()) if c.fit.refit or c.fit.bagging else train
     for name in c.evaluate.baselines:
-        answers[name] = baselines.answer(name, train, test, problem)
+        answers[name] = baselines.answer(name, known, test, problem)
     truth = baselines.truth_of(test.rows[c.target], c.task)
     rows = Rows(train, test, before, before.rows, truth)
     compared = compare_all(c.task, c.evaluate.metric, rows.truth, answers, c.seed)
@@ -97,11 +99,11 @@ def learn(c: Any, raw: Any, train: Any, validation: Any, bundle: Path) -> None:
     encoder = fit.fit_encoder(
         train, target=c.target, kind=c.task, columns=c.columns, exclude=(), encode=c.encode, network=c.network
     )
-    known, held_out = (fit.encode_examples(rows, encoder, c.target) for rows in (train, validation))
-    metric = c.fit.metric or c.evaluate.metric
-    what = fit.make_task(encoder, validation.rows[c.target], c.fit, metric, c.task)
     network = fit.new_network(c.network, encoder, c.seed)
-    precision = fit._precision(c.fit, "cpu", train, c.network)
+    known, held_out, goal = fit.dealt(train, validation, encoder, c.target, network, c.fit, c.seed)
+    metric = c.fit.metric or c.evaluate.metric
+    what = fit.make_task(encoder, goal, c.fit, metric, c.task)
+    precision = fit.precision_of(c.fit, "cpu", train, c.network)
     how = {"seed": c.seed, "device": "cpu", "precision": precision}
     checkpoint = bundle.with_name("checkpoint")
     chosen = training.train(network, known, held_out, what, c.fit, checkpoint=checkpoint, **how)

@@ -254,6 +254,7 @@ WRONG = {
     "sweep.space={fit.leraning_rate: [1, 2]}": "sweep.space.fit.leraning_rate: no setting that a sweep can change; did you mean 'fit.learning_rate'?",
     "sweep.space={network.widths: [[1], [2]]}": "sweep.space.network.widths: no setting that a sweep can change; did you mean 'network.bin_width'?",
     "sweep.space={fit.metric: [mae, rmse]}": "sweep.space.fit.metric: stays as it is in a sweep",
+    "sweep.space={fit.bagging: [true, false]}": "sweep.space.fit.bagging: stays as it is in a sweep",
     "sweep.space={network.dropout: [0.0, 1.5]}": "sweep.space.network.dropout: got 1.5; input should be less than 1",
     "sweep.space={network.members: {low: 1.0, high: 8.0}}": "sweep.space.network.members: got 3.228169203286535; input should be a valid integer, got a number with a fractional part",
     "sweep.space={fit.learning_rate: {low: 0.1, hihg: 1}}": "sweep.space.fit.learning_rate.hihg: unknown key; did you mean 'high'?",

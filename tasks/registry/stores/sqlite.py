@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tasks.store import flush
 
 _VERSIONS = """
     SELECT version, run_id, creation_time FROM model_versions
@@ -47,7 +48,7 @@ def make(path: Path, artifacts: str) -> None:
             SqlAlchemyStore(f"sqlite:///{temporary}", artifacts).engine.dispose()
         with closing(sqlite3.connect(temporary)) as database:
             database.execute("PRAGMA journal_mode=WAL")  # a property of the file: once is for ever
-        _flush(temporary)
+        flush(temporary)
         temporary.replace(path)
     finally:
         _remove(temporary)
@@ -66,11 +67,6 @@ def _unhurried() -> Iterator[None]:
         yield
     finally:
         event.remove(Engine, "connect", relax)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
 
 
 def check(path: Path) -> None:

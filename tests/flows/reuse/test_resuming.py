@@ -31,6 +31,22 @@ def latest(yard, name):
     return tracking.recent_runs(tracking.connect(yard.root), name, 1)[0]
 
 
+def test_a_run_that_went_on_and_failed_goes_on_in_its_turn(yard, failed, monkeypatch):
+    _, first = failed("twice")
+
+    def full(*_):
+        raise ResourceLimit("no memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "read_rows", full)
+        assert yard("resume", first["run_id"]).code == ResourceLimit.exit_code
+    second = latest(yard, "twice")
+    assert second["tags"]["modelyard.resumes"] == first["run_id"]
+    answer = yard("resume", "twice", "--json")
+    assert answer.code == 0, answer.err
+    assert latest(yard, "twice")["params"]["fit.epochs"] == "3"
+
+
 def test_a_failed_run_goes_on_by_its_own_settings(yard, failed):
     _, run = failed("goes-on")
     answer = yard("resume", run["run_id"][:10], "--json")

@@ -28,7 +28,7 @@ def test_order_is_by_value_then_by_how_it_ended() -> None:
 
 def said(trials: list[Trial], *, higher: bool = False) -> str:
     order = ranking.ranked(trials, higher_is_better=higher)
-    return " ".join(ranking.sentences(order, "demo", "rmse", 120, higher_is_better=higher))
+    return " ".join(ranking.sentences(order, "demo", "rmse", "120 validation rows", higher_is_better=higher))
 
 
 def test_a_winner_is_told_with_its_bias_and_its_rows() -> None:
