@@ -20,6 +20,7 @@ from pathlib import Path
 from flows.servers import address, credentials, mlflow_process, prefect_process, prefect_server, standing
 from flows.servers.prefect_server import Server
 from flows.servers.service import Service, answers
+from flows.standby import asking
 from tasks import lease, store
 from tasks.config import root_settings
 
@@ -127,7 +128,9 @@ def services(
         kept=(lock,),
     )
     found.append(dispatcher)
-    if root_settings(root).standby:  # the last, and up at once: nobody waits for its imports
+    if (
+        root_settings(root).standby and os.environ.get(asking.OFF) != "0"
+    ):  # the last, and up at once: nobody waits for its imports
         found.append(Service("standby", STANDBY, root, lambda _: True, after=dispatcher, kept=(lock,)))
     return found
 

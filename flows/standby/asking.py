@@ -25,7 +25,7 @@ from tasks.errors import ModelyardError
 COMMANDS = ("train", "retrain", "resume", "sweep", "check", "evaluate", "predict")
 """Commands that import more than they compute."""
 OFF = "MODELYARD_STANDBY"
-"""Set to 0 in the environment, every command runs in its own process."""
+"""Set to 0 in the environment, every command runs in its own process, and `up` keeps none ready."""
 PATIENCE = 5.0
 """Seconds that the other process may take to say whether it will."""
 KEYS = (signal.SIGINT, signal.SIGQUIT)
