@@ -22,6 +22,7 @@ from flows.roots import find_root
 from tasks import config as configuration
 from tasks import store
 from tasks.config import Project, own
+from tasks.ladder import ahead
 from tasks.lease import Lease
 from tasks.records import RunRef
 from tasks.registry import reproduce, tracking, unfinished
@@ -81,7 +82,7 @@ def training(
         device_of(loaded.config)
     tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}
     how: dict[str, Any] = {"action": action, "experiment": project, "if_running": if_running}
-    with reproduce.waiting_room(), opened(loaded, place, Books, tags, **how) as books:
+    with reproduce.waiting_room(), ahead.room(), opened(loaded, place, Books, tags, **how) as books:
         yield books
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from optuna import TrialPruned
 
 from flows import occupation
-from flows.books.keeping import TAG_LIMIT, training_here
+from flows.books.beside import training_here
+from flows.books.keeping import TAG_LIMIT
 from tasks import config as configuration
 from tasks.errors import ModelyardError, RegistryConflict, Unavailable
 from tasks.fit import fit

@@ -15,7 +15,8 @@ from typing import Any, Literal, TypeVar
 
 from prefect import Task
 
-from flows.books.keeping import Books, training_here
+from flows.books.beside import training_here
+from flows.books.keeping import Books
 from tasks.config import Project
 from tasks.records import ModelVersion, RunRef
 from tasks.registry import tracking

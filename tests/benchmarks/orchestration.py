@@ -77,7 +77,7 @@ class Yard:
         return took[0], max(took[1], profile["cpu_seconds"])
 
     def await_standby(self) -> None:
-        """Waits until the process that stands by has imported everything, as it long has when servers are up."""
+        """Waits until who stands by has imported everything, as it long has when servers are up."""
         while not (self.root / ".state" / "standby.sock").exists():
             time.sleep(0.2)
 
