@@ -140,7 +140,8 @@ def _answered_from_the_record(lines: list[Line], project: Project, root: Path) -
     That is so after a registration: the champion is new to the key, but it is the candidate itself.
     """
     missed = [line for line in lines if line.answer != "hit"]
-    if [line.step for line in missed] != ["evaluate"] or {change.part for change in missed[0].changes} != {"champion"}:
+    parts = {change.part for line in missed for change in line.changes}
+    if [line.step for line in missed] != ["evaluate"] or parts != {"champion"}:
         return
     if unchanged.find(project, root) is not None:
         lines[-1] = Line(step="evaluate", answer="hit", why="the champion is this candidate itself")
