@@ -45,6 +45,15 @@ def test_unchanged_is_a_hit_and_nothing_is_written(yard, planned):
     assert everything(planned) == before
 
 
+def test_a_champion_that_is_the_candidate_itself_is_no_reason_to_judge_again(yard, trained):
+    """As `train` has it, which answers from the last run's record then."""
+    lines = yard("plan", "rings", "--json").document["steps"]
+    assert [line["answer"] for line in lines] == ["hit"] * 5
+    assert lines[-1]["why"] == "the champion is this candidate itself"
+    forced = yard("plan", "rings", "--force", "evaluate", "--json").document["steps"]
+    assert forced[-1]["answer"] == "miss"
+
+
 @pytest.mark.parametrize(
     ("setting", "expected", "why"),
     [
