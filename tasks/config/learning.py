@@ -174,6 +174,9 @@ class Augment(Strict):
 
     shift: int = Field(0, ge=0, le=8)
     """Largest shift in pixels, up or down and left or right."""
+    mirror: bool = False
+    """Whether each image is mirrored, left to right, half of the time. Not for signs: a mirrored digit,
+    letter or arrow is another one, or none."""
 
 
 class Fit(Strict):

@@ -200,6 +200,7 @@ WRONG = {
     "validation.quarantine=0.1": "validation: unknown key; did you mean 'validate'?",
     "fit.leraning_rate=1": "fit.leraning_rate: unknown key; did you mean 'learning_rate'?",
     "fit.augment.shfit=2": "fit.augment.shfit: unknown key; did you mean 'shift'?",
+    "fit.augment.mirror=often": "fit.augment.mirror: got 'often'; input should be a valid boolean, unable to interpret input",
     "network.hiden=[2]": "network.hiden: unknown key; did you mean 'hidden'?",
     "network={kind: cnn, width: [1]}": "network.width: unknown key; did you mean 'widths'?",
     "source.pth=x": "source.pth: unknown key; did you mean 'path'?",
