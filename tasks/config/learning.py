@@ -38,6 +38,12 @@ class Cnn(Strict):
 
     kind: Literal["cnn"] = "cnn"
     widths: tuple[Annotated[int, Field(gt=0)], ...] = (24, 48, 96)
+    fold: bool = True
+    """Whether 2x2 pixels are folded into channels first, which is cheap and enough for digits; false
+    convolves every pixel and pools after, for richer pictures."""
+    both_ways: bool = False
+    """Whether the answer is the mean of those to an image and to its mirror image; it goes with
+    `fit.augment.mirror`."""
 
 
 class _Recurrent(Strict):
