@@ -41,9 +41,9 @@ class Cnn(Strict):
     fold: bool = True
     """Whether 2x2 pixels are folded into channels first, which is cheap and enough for digits; false
     convolves every pixel and pools after, for richer pictures."""
-    both_ways: bool = False
-    """Whether the answer is the mean of those to an image and to its mirror image; it goes with
-    `fit.augment.mirror`."""
+    mirror: bool = False
+    """Whether left and right mean nothing: training shows each image or its mirror image, by a coin, and the
+    answer is the mean of those to both. Not for signs: a mirrored digit is another one, or none."""
 
 
 class _Recurrent(Strict):
@@ -182,7 +182,7 @@ class Augment(Strict):
     """Largest shift in pixels, up or down and left or right."""
     mirror: bool = False
     """Whether each image is mirrored, left to right, half of the time. Not for signs: a mirrored digit,
-    letter or arrow is another one, or none."""
+    letter or arrow is another one, or none. A `cnn` with `mirror` does it by itself, in answers too."""
 
 
 class Fit(Strict):

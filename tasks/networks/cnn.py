@@ -27,8 +27,8 @@ class Cnn(nn.Module):
         widths: Filters of the three convolutions.
         fold: Whether 2x2 pixels are folded into channels first; otherwise the first convolution is
             pooled.
-        both_ways: Whether the answer is the mean of those to an image and to its mirror image. Training
-            shows one of the two (`fit.augment.mirror` chooses), so only answers cost twice as much.
+        mirror: Whether left and right mean nothing: a coin decides which of an image and its mirror image
+            training shows, and the answer is the mean of those to both, which takes twice as long.
 
     Example:
         >>> Cnn(InputSpec(outputs=10, image=(1, 28, 28)))(torch.zeros(2, 1, 28, 28)).shape
@@ -41,7 +41,7 @@ class Cnn(nn.Module):
         *,
         widths: Sequence[int] = (24, 48, 96),
         fold: bool = True,
-        both_ways: bool = False,
+        mirror: bool = False,
     ) -> None:
         super().__init__()
         if spec.image is None:
@@ -50,7 +50,7 @@ class Cnn(nn.Module):
             raise ValueError(f"network.widths: got {len(widths)} numbers; expected 3")
         channels, height, width = spec.image
         self.padding = (0, _lacking(width), 0, _lacking(height))
-        self.fold, self.both_ways = fold, both_ways
+        self.fold, self.mirror = fold, mirror
         first, second, third = widths
         self.conv1 = nn.Conv2d(4 * channels if fold else channels, first, 3, bias=False)
         self.norm1 = nn.BatchNorm2d(first)
@@ -62,8 +62,11 @@ class Cnn(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, channels, height, width) -> (batch, outputs)."""
-        if self.training or not self.both_ways:
+        if not self.mirror:
             return self._answer(images)
+        if self.training:
+            coins = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+            return self._answer(torch.where(coins, images.flip(3), images))
         return (self._answer(images) + self._answer(images.flip(3))) / 2
 
     def _answer(self, images: Tensor) -> Tensor:

@@ -200,16 +200,29 @@ def test_the_cnn_is_the_same_arithmetic_written_out(fold: bool) -> None:
     torch.testing.assert_close(net.train()(images), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_cnn_that_looks_both_ways_answers_a_mirror_image_alike() -> None:
+def test_a_cnn_with_a_mirror_answers_a_mirror_image_alike() -> None:
     torch.manual_seed(0)
     spec, images = InputSpec(outputs=3, image=(1, 20, 20)), torch.randn(4, 1, 20, 20)
     one = Cnn(spec, widths=(4, 5, 6)).eval()
-    both = Cnn(spec, widths=(4, 5, 6), both_ways=True).eval()
+    both = Cnn(spec, widths=(4, 5, 6), mirror=True).eval()
     both.load_state_dict(one.state_dict())
     torch.testing.assert_close(both(images), (one(images) + one(images.flip(3))) / 2)
     torch.testing.assert_close(both(images), both(images.flip(3)))
     assert not torch.allclose(one(images), one(images.flip(3)))
-    torch.testing.assert_close(both.train()(images), one.train()(images))  # training shows it one of the two
+
+
+def test_a_cnn_with_a_mirror_learns_from_an_image_or_its_mirror_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = Cnn(InputSpec(outputs=3, image=(1, 20, 20)), widths=(4, 5, 6), mirror=True).train()
+    shown: list[torch.Tensor] = []
+    monkeypatch.setattr(net, "_answer", lambda images: shown.append(images))
+    images = torch.randn(200, 1, 20, 20)
+    torch.manual_seed(0)
+    net(images)
+    changed = (shown[0] != images).flatten(1).any(1)
+    assert 70 < changed.sum() < 130
+    assert torch.equal(shown[0][changed], images[changed].flip(3))
 
 
 def test_networks_say_what_they_can_not_read() -> None:
