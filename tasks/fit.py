@@ -23,8 +23,7 @@ from tasks.config import Task as Kind
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.ladder import metrics
-from tasks.learning import devices, pretrained, scoring, training
-from tasks.learning.augment import shift_images
+from tasks.learning import augment, devices, pretrained, scoring, training
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
 from tasks.learning.loop import bagging, group
@@ -122,21 +121,17 @@ def make_task(
     weights = (
         class_weights(encoder.target, settings.class_weights) if isinstance(encoder.target, Labels) else None
     )
-    shift = settings.augment.shift
 
     def measured(outputs: Tensor) -> float:
         return metrics.compute(metric, truth, scoring.decode(outputs.numpy(), encoder.target))
 
-    def shifted(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (shift_images(inputs[0], shift), *inputs[1:])
-
-    augments = shift > 0 and isinstance(encoder.inputs, ImageInputs)
+    images = isinstance(encoder.inputs, ImageInputs)
     return training.Task(
         loss=make_loss(encoder.target, weights),
         weight=torch.numel if weights is None else partial(_weight, weights),
         metric=measured,
         higher_is_better=higher_is_better(kind, metric),
-        augment=shifted if augments else lambda inputs: inputs,
+        augment=augment.changes(settings.augment) if images else lambda inputs: inputs,
     )
 
 

@@ -21,7 +21,7 @@ from torch import nn
 from flows.books import extras, rehearsal
 from flows.books.keeping import device_of
 from flows.books.untracked import Untracked
-from tasks.config import Augment, Config, Fit, Network, Project
+from tasks.config import Augment, Cnn, Config, Fit, Network, Project
 from tasks.dataset import Dataset
 from tasks.extra import extra
 from tasks.fit import encode_examples, make_loss, new_network
@@ -201,8 +201,8 @@ def _by_heart(c: Config, encoder: Encoder, examples: training.Examples, batches:
 
 def _undisturbed(network: Network) -> Network:
     """The network without what hides values from it in training."""
-    hides = [name for name in type(network).model_fields if "dropout" in name]
-    return network.model_copy(update=dict.fromkeys(hides, 0.0))
+    hides = {name: 0.0 for name in type(network).model_fields if "dropout" in name}
+    return network.model_copy(update=hides | ({"mirror": False} if isinstance(network, Cnn) else {}))
 
 
 def _bare(settings: Fit, batches: int) -> Fit:

@@ -38,6 +38,12 @@ class Cnn(Strict):
 
     kind: Literal["cnn"] = "cnn"
     widths: tuple[Annotated[int, Field(gt=0)], ...] = (24, 48, 96)
+    fold: bool = True
+    """Whether 2x2 pixels are folded into channels first, which is cheap and enough for digits; false
+    convolves every pixel and pools after, for richer pictures."""
+    mirror: bool = False
+    """Whether left and right mean nothing: training shows each image or its mirror image, by a coin, and the
+    answer is the mean of those to both. Not for signs: a mirrored digit is another one, or none."""
 
 
 class _Recurrent(Strict):
@@ -174,6 +180,9 @@ class Augment(Strict):
 
     shift: int = Field(0, ge=0, le=8)
     """Largest shift in pixels, up or down and left or right."""
+    mirror: bool = False
+    """Whether each image is mirrored, left to right, half of the time. Not for signs: a mirrored digit,
+    letter or arrow is another one, or none. A `cnn` with `mirror` does it by itself, in answers too."""
 
 
 class Fit(Strict):

@@ -224,7 +224,7 @@ def _filters(run: _Run, data: Dataset | None) -> dict[str, Any] | None:
     """First-layer filters, where the network reads images; a table's tensors are no pictures."""
     if run.fitted is None or data is None or data.pixels is None:
         return None
-    return answers.filters(run.fitted.folder, folded=run.config.network.kind == "cnn")
+    return answers.filters(run.fitted.folder, folded=getattr(run.config.network, "fold", False))
 
 
 def _rows(run: _Run) -> dict[str, Any]:

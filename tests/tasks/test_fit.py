@@ -12,8 +12,9 @@ import torch
 from tasks.config import Augment, Cnn, Columns, Custom, Encode, Fit, Mlp, Neuron, Trim
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, TrainingDiverged, Unavailable
-from tasks.fit import class_weights, fit, make_loss
+from tasks.fit import class_weights, fit, fit_encoder, make_loss, make_task
 from tasks.learning import checkpoints, scoring, training
+from tasks.learning.augment import mirror_images
 from tasks.learning.loop.remarks import gap_warning
 from tasks.learning.targets import Labels, Scale
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
@@ -96,6 +97,21 @@ def test_a_table_becomes_a_model_that_takes_raw_rows(tmp_path: Path, houses: pd.
     error = np.abs(answers.values - houses["price"]).mean()
     assert error < 0.5 * np.abs(houses["price"] - houses["price"].median()).mean()
     np.testing.assert_array_equal(answers.values, model.predict(raw).values)  # the target is ignored
+
+
+def test_training_changes_images_as_the_settings_say() -> None:
+    data = stripes()
+    encoder = fit_encoder(
+        data, target="label", kind="classification", columns=Columns(), exclude=(), encode=Encode()
+    )
+    settings = Fit(augment=Augment(mirror=True))
+    task = make_task(encoder, data.rows["label"], settings, "log_loss", "classification")
+    pixels = torch.from_numpy(np.asarray(data.pixels))
+    torch.manual_seed(0)
+    (moved,) = task.augment((pixels,))
+    torch.manual_seed(0)
+    assert torch.equal(moved, mirror_images(pixels))
+    assert not torch.equal(moved, pixels)
 
 
 def test_images_become_a_model_that_takes_raw_images(tmp_path: Path) -> None:

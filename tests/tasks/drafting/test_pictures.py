@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from tasks import config
 from tasks.checks import suite
 from tasks.drafting import folder, looking
-from tasks.drafting.guesses import Asked
+from tasks.drafting.guesses import Asked, Draft, Guess
 from tasks.errors import ConfigError, DataRejected
 
 
@@ -47,6 +48,62 @@ def test_grey_with_a_margin_may_be_shifted(tmp_path) -> None:
     assert draft.tree["fit"]["augment"] == {"shift": 2}
     budgets = [draft.tree["presets"][name]["fit"]["max_examples"] for name in ("quick", "best")]
     assert budgets[0] < draft.tree["fit"]["max_examples"] < budgets[1]
+
+
+def draw(place: Path, classes: dict[str, np.ndarray], count: int = 40) -> Path:
+    """A folder for each class, with its bright spots on some ground, and a little noise."""
+    rng = np.random.default_rng(3)
+    for label, bright in classes.items():
+        (place / label).mkdir(parents=True)
+        for i in range(count):
+            pixels = np.where(bright, 220, 20) + rng.integers(0, 12, bright.shape)
+            Image.fromarray(pixels.astype(np.uint8)).save(place / label / f"{i}.png")
+    return place
+
+
+def spots(rows: slice, columns: slice) -> np.ndarray:
+    bright = np.zeros((24, 24), dtype=bool)
+    bright[rows, columns] = True
+    return bright
+
+
+def guess(draft: Draft, what: str) -> Guess:
+    return next(guess for guess in draft.guesses if guess.what == what)
+
+
+def test_pictures_that_a_mirror_puts_into_another_class_are_not_mirrored(tmp_path) -> None:
+    few, all_rows = slice(8, 14), slice(None)
+    signs = {"left": spots(few, slice(2, 8)), "right": spots(few, slice(16, 22))}
+    draft = looking.draft(draw(tmp_path / "signs", signs), Asked())
+    assert draft.tree["network"] == {"kind": "cnn", "fold": True, "mirror": False}
+    assert guess(draft, "network.mirror").evidence == (
+        "the most similar of 40 others tells the class of 100% of pictures, and of 0% of their mirror images"
+    )
+    assert draft.tree["fit"]["weight_decay"] == 0.01
+    halves = {"top": spots(slice(2, 12), all_rows), "bottom": spots(slice(12, 22), all_rows)}
+    draft = looking.draft(draw(tmp_path / "halves", halves), Asked())
+    assert draft.tree["network"] == {"kind": "cnn", "fold": False, "mirror": True}
+    assert guess(draft, "network.mirror").open
+    assert (
+        guess(draft, "network.fold").evidence == "58% of all pixels have the colour of their picture's corner"
+    )
+    assert draft.tree["fit"]["weight_decay"] == 0.05
+    for what in ("network.mirror", "network.fold"):
+        key, value = guess(draft, what).override.split("=")
+        assert json.loads(value) is not draft.tree["network"][key.removeprefix("network.")]
+
+
+def test_where_pictures_are_not_known_again_nothing_is_said_of_mirrors(tmp_path) -> None:
+    rng = np.random.default_rng(4)
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for i in range(60):
+            Image.fromarray(rng.integers(0, 255, (20, 20), dtype=np.uint8)).save(
+                tmp_path / label / f"{i}.png"
+            )
+    draft = looking.draft(tmp_path, Asked())
+    assert draft.tree["network"]["mirror"] is False
+    assert "too few to try it on" in guess(draft, "network.mirror").evidence
 
 
 def test_a_damaged_picture_fits_the_budget(tmp_path) -> None:

@@ -6,14 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import nn
 
 from tasks.config import Fit
 from tasks.errors import ConfigError, TrainingDiverged
 from tasks.learning import checkpoints, hooks, training
-from tasks.learning.augment import shift_images
 from tasks.learning.devices import resolve_device, resolve_precision
 from tasks.learning.schedule import learning_rate, planned_epochs
 from tasks.learning.training import Examples, Task, Trained
@@ -261,25 +258,6 @@ def test_one_cycle_agrees_with_torch() -> None:
         assert learning_rate(step, 1000, settings) == pytest.approx(reference.get_last_lr()[0], abs=0.008)
         optimizer.step()
         reference.step()
-
-
-@given(st.integers(0, 3), st.booleans(), st.integers(0, 2**31))
-def test_shifting_moves_each_image_whole(most: int, colour: bool, seed: int) -> None:
-    torch.manual_seed(seed)
-    shape = (5, 9, 8, 3) if colour else (5, 9, 8)
-    pixels = torch.randint(1, 256, shape, dtype=torch.uint8)
-    moved = shift_images(pixels, most)
-    assert moved.shape == pixels.shape
-    for before, after in zip(pixels, moved, strict=True):
-        candidates = [
-            torch.roll(before, (dy, dx), (0, 1))
-            for dy in range(-most, most + 1)
-            for dx in range(-most, most + 1)
-        ]
-        kept = after > 0  # zeros came in at the edge
-        assert any(torch.equal(after[kept], option[kept]) for option in candidates)
-    if most == 0:
-        assert torch.equal(moved, pixels)
 
 
 def test_only_matrices_decay() -> None:

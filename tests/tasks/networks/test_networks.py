@@ -9,6 +9,7 @@ from tasks.config import Cnn as CnnConfig
 from tasks.config import Mlp as MlpConfig
 from tasks.config import Neuron as NeuronConfig
 from tasks.networks import InputSpec, Standardise, build, count_parameters
+from tasks.networks.cnn import Cnn
 from tasks.networks.mlp import Mlp
 from tasks.networks.neuron import Neuron
 from tasks.networks.tables import Bins, Embeddings, dropped
@@ -161,10 +162,67 @@ def test_a_custom_factory_by_import_path(monkeypatch: pytest.MonkeyPatch) -> Non
         build({"kind": "copy:copy", "options": {}}, TABLE)
 
 
+@pytest.mark.parametrize("fold", [True, False])
 @pytest.mark.parametrize("side", [1, 7, 17, 18, 19, 33])
-def test_the_cnn_reads_images_of_any_size(side: int) -> None:
-    net = build(CnnConfig(widths=(2, 3, 4)).model_dump(), InputSpec(outputs=2, image=(3, side, 20))).eval()
+def test_the_cnn_reads_images_of_any_size(side: int, fold: bool) -> None:
+    spec = InputSpec(outputs=2, image=(3, side, 20))
+    net = build(CnnConfig(widths=(2, 3, 4), fold=fold).model_dump(), spec).eval()
     assert net(torch.randn(2, 3, side, 20)).shape == (2, 2)
+
+
+def test_a_cnn_that_was_kept_before_it_had_options_still_loads() -> None:
+    net = build({"kind": "cnn", "widths": [2, 3, 4]}, InputSpec(outputs=5, image=(1, 28, 28)))
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items() if tensor.dim() > 1}
+    assert shapes == {
+        "conv1.weight": (2, 4, 3, 3), "conv2.weight": (3, 2, 3, 3), "conv3.weight": (4, 3, 3, 3),
+        "output.weight": (5, 4),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_the_cnn_is_the_same_arithmetic_written_out(fold: bool) -> None:
+    torch.manual_seed(0)
+    net = Cnn(InputSpec(outputs=3, image=(2, 24, 22)), widths=(4, 5, 6), fold=fold)
+    images = torch.randn(7, 2, 24, 22)
+    x = images
+    if fold:
+        x = torch.cat([images[:, c : c + 1, i::2, j::2] for c in (0, 1) for i in (0, 1) for j in (0, 1)], 1)
+    for number, (conv, pooled) in enumerate(
+        ((net.conv1, not fold), (net.conv2, True), (net.conv3, False)), 1
+    ):
+        x = nn.functional.conv2d(x, conv.weight)
+        # The largest of 2x2, by hand; what is left over at an odd edge is not looked at.
+        x = x.unfold(2, 2, 2).unfold(3, 2, 2).amax((4, 5)) if pooled else x
+        norm = getattr(net, f"norm{number}")
+        mean, spread = x.mean((0, 2, 3), True), x.var((0, 2, 3), unbiased=False, keepdim=True)
+        x = ((x - mean) / (spread + norm.eps).sqrt()).clamp(min=0)
+    expected = x.amax((2, 3)) @ net.output.weight.T + net.output.bias
+    torch.testing.assert_close(net.train()(images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_cnn_with_a_mirror_answers_a_mirror_image_alike() -> None:
+    torch.manual_seed(0)
+    spec, images = InputSpec(outputs=3, image=(1, 20, 20)), torch.randn(4, 1, 20, 20)
+    one = Cnn(spec, widths=(4, 5, 6)).eval()
+    both = Cnn(spec, widths=(4, 5, 6), mirror=True).eval()
+    both.load_state_dict(one.state_dict())
+    torch.testing.assert_close(both(images), (one(images) + one(images.flip(3))) / 2)
+    torch.testing.assert_close(both(images), both(images.flip(3)))
+    assert not torch.allclose(one(images), one(images.flip(3)))
+
+
+def test_a_cnn_with_a_mirror_learns_from_an_image_or_its_mirror_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = Cnn(InputSpec(outputs=3, image=(1, 20, 20)), widths=(4, 5, 6), mirror=True).train()
+    shown: list[torch.Tensor] = []
+    monkeypatch.setattr(net, "_answer", lambda images: shown.append(images))
+    images = torch.randn(200, 1, 20, 20)
+    torch.manual_seed(0)
+    net(images)
+    changed = (shown[0] != images).flatten(1).any(1)
+    assert 70 < changed.sum() < 130
+    assert torch.equal(shown[0][changed], images[changed].flip(3))
 
 
 def test_networks_say_what_they_can_not_read() -> None:

@@ -271,6 +271,17 @@ def test_a_finished_run_has_every_section(finished, kind, own):
         assert words in page.text, words
 
 
+@pytest.mark.parametrize(
+    ("network", "folded"),
+    [({"kind": "cnn"}, True), ({"kind": "cnn", "fold": False}, False), ({"kind": "mlp"}, False)],
+)
+def test_filters_over_folded_pixels_are_unfolded(tmp_path, monkeypatch, network, folded):
+    asked = []
+    monkeypatch.setattr(report.answers, "filters", lambda folder, *, folded: asked.append(folded))
+    written(tmp_path, changes={"network": network})
+    assert asked == [folded]
+
+
 @pytest.mark.parametrize("kind", ["classification", "regression"])
 def test_the_page_loads_nothing_and_runs_nothing(finished, kind):
     html = finished[kind]
