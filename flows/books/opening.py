@@ -14,7 +14,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows import audience, occupation, past
-from flows.books import provenance
+from flows.books import provenance, rehearsal
 from flows.books.keeping import BOOKS, Books, device_of
 from flows.occupation import Policy
 from flows.reuse import collecting, resuming
@@ -62,7 +62,8 @@ def training(
         allow_changed: Go on although code, settings or data have changed since.
 
     Raises:
-        ConfigError: The configuration is wrong or its device is not there; no run was begun.
+        ConfigError: The configuration is wrong, its device is not there, or it asks for what a table in
+            pieces can't give; no run was begun.
         RegistryConflict: Another run of the project goes on, and the policy is to refuse.
         Unavailable: The MLflow store can't be reached.
     """
@@ -78,6 +79,7 @@ def training(
             place, project, source=path, settings=tuple(settings or ()), retraining=retraining
         )
     own.require(loaded.config)
+    rehearsal.check_memory(loaded)
     if not retraining:
         device_of(loaded.config)
     tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}

@@ -49,6 +49,7 @@ def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
 
     c, work = loaded.config, loaded.work
     resolve_device(c.fit.device)
+    rehearsal.check_memory(loaded)
     with watcher.step("validate"):
         raw = validate.fn(c.source, c.validation, c.target, c.task, c.columns, loaded.folder, work)
     watcher.end(raw)

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.errors import ConfigError
 from tasks.learning import hooks
 from tasks.learning.encode import Encoder, TableInputs
 from tasks.learning.targets import Labels
@@ -46,15 +45,8 @@ def completed(
     if not dealing.streamed(split):
         return sample
     if sample.own is not None:
-        raise _in_memory("fit.bagging")
+        raise rowgroups.in_memory("fit.bagging")
     return examples(stream.load(cleaned), split, encoder, target, sample, place)
-
-
-def _in_memory(setting: str) -> ConfigError:
-    return ConfigError(
-        f"{setting} takes rows that are in memory, and the table is read in pieces (source.stream)",
-        fix=f"set {setting}: false",
-    )
 
 
 def examples(
@@ -153,7 +145,7 @@ class Shards(Examples):
         return self.rows
 
     def __add__(self, other: Examples) -> Examples:
-        raise _in_memory("fit.refit")
+        raise rowgroups.in_memory("fit.refit")
 
     @property
     def size(self) -> int:

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.config import Columns, Source, TableSource
-from tasks.errors import ArtifactTampered, ConfigError, DataRejected, quoted
+from tasks.config import Columns, Fit, Source, TableSource
+from tasks.errors import ArtifactTampered, ConfigError, DataRejected, ModelyardError, quoted
 from tasks.sources import files, parquet, table
 from tasks.sources.infer import EXACT
 
@@ -22,6 +22,9 @@ CELLS = 2**21
 CELL_BYTES = 50
 """Memory that a cell takes at the peak of a run that holds the whole table (measured: 10.3 GB for 10 million
 rows of 20 columns)."""
+
+IN_MEMORY = ("refit", "bagging")
+"""Settings of `fit:` that take rows which are in memory."""
 
 TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
@@ -73,6 +76,31 @@ def is_beyond(source: Source, project: Path, columns: Columns) -> bool:
             )
         return False
     return source.stream == "always" or need(source, project) > source.memory_mb * 2**20
+
+
+def check_settings(source: Source, project: Path, columns: Columns, settings: Fit) -> None:
+    """Asks, before anything is read, whether a table in pieces can be trained on as `fit:` says.
+
+    Raises:
+        ConfigError: `fit.refit` or `fit.bagging`, which take rows that are in memory.
+    """
+    asked = [name for name in IN_MEMORY if getattr(settings, name)]
+    if not asked:
+        return
+    try:
+        beyond = is_beyond(source, project, columns)
+    except ModelyardError:
+        return  # whoever reads the source says what is wrong with it
+    if beyond:
+        raise in_memory(f"fit.{asked[0]}")
+
+
+def in_memory(setting: str) -> ConfigError:
+    """The refusal of a setting that a table in pieces can't be trained with."""
+    return ConfigError(
+        f"{setting} takes rows that are in memory, and the table is read in pieces (source.stream)",
+        fix=f"set {setting}: false",
+    )
 
 
 def need(source: TableSource, project: Path) -> int:
