@@ -1,4 +1,4 @@
-"""Settings of a root: where its servers listen and where they keep their state.
+"""Settings of a root: where its servers listen and keep their state, and who works for it.
 
 They stand in `ROOT/.modelyard.yaml`, which need not exist. No password belongs into it: the drivers
 of both servers read PGPASSWORD, PGPASSFILE and ~/.pgpass by themselves.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
@@ -22,6 +22,7 @@ FILE = ".modelyard.yaml"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _OPTIONS = ("host", "sslmode")
 """Options of a database's address that mean the same to both drivers."""
+_SCHEDULER = re.compile(r"(tcp|tls)://([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 _PLACE = re.compile(r"(s3|gs|wasbs|abfss)://[^/\s]+(/[^\s?#]*)?")
 
 
@@ -47,6 +48,14 @@ def _artifacts(place: str) -> str:
     return place.rstrip("/")
 
 
+def _scheduler(address: str) -> str:
+    if not _SCHEDULER.fullmatch(address):
+        raise ValueError(
+            f"{quoted(address)} is no scheduler's address: expected tcp://HOST:PORT or tls://HOST:PORT"
+        )
+    return address
+
+
 Database = Annotated[str, AfterValidator(_database)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -66,6 +75,28 @@ class MlflowPlace(Strict):
     artifacts: Annotated[str, AfterValidator(_artifacts)] | None = None
 
 
+class Cluster(Strict):
+    """Who works on the pieces of a table that is streamed, besides the process that asks.
+
+    Attributes:
+        engine: `processes` of this machine, or `dask` for the workers of a Dask cluster.
+        workers: Processes, one a core by default; of a Dask cluster how many must have joined.
+        address: Of the Dask scheduler.
+    """
+
+    engine: Literal["processes", "dask"]
+    workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    address: Annotated[str, AfterValidator(_scheduler)] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Cluster:
+        if self.engine == "dask" and self.address is None:
+            raise ValueError("address: is missing: tcp://HOST:PORT of the Dask scheduler")
+        if self.engine == "processes" and self.address is not None:
+            raise ValueError("address: is a Dask scheduler's; say engine: dask, or leave it out")
+        return self
+
+
 class Settings(Strict):
     """A root's settings.
 
@@ -75,12 +106,14 @@ class Settings(Strict):
             exposed host; a request for another name is refused.
         prefect: The Prefect server.
         mlflow: The MLflow server and store.
+        cluster: Who prepares tables that are streamed; None for the process that asks, alone.
     """
 
     host: str = Field("127.0.0.1", min_length=1)
     names: tuple[str, ...] = ()
     prefect: PrefectPlace = PrefectPlace()
     mlflow: MlflowPlace = MlflowPlace()
+    cluster: Cluster | None = None
 
     @model_validator(mode="after")
     def _apart(self) -> Settings:
