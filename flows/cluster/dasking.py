@@ -7,6 +7,7 @@ same files at the same places, and all of that is asked for before anything begi
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -77,35 +78,61 @@ class _State:
     code: str
     sees: bool
     stale: tuple[str, ...]
+    """Modules of modelyard that changed after the process began, which may have loaded them before."""
+    foreign: tuple[str, ...]
+    """Modules of the project's own that come from elsewhere."""
 
 
-def _state(root: str) -> _State:
-    """Of the process that is asked; a module that changed after the process began is stale."""
+def _state(root: str, own: dict[str, str]) -> _State:
+    """Of the process that is asked.
+
+    Args:
+        root: The checkout.
+        own: Modules of the project's own and their files. They are loaded anew, for they may have changed.
+    """
+    extension.look_in(Path(root))
+    for name in own:
+        sys.modules.pop(name, None)
     return _State(
         python=".".join(map(str, sys.version_info[:2])),
         libraries=store.library_versions(),
         code=store.code_digest(),
         sees=(Path(root) / "data").is_dir(),
-        stale=tuple(_stale(root, str(Path(store.__file__).parents[2]))),
+        stale=tuple(_stale()),
+        foreign=tuple(name for name, file in own.items() if importlib.import_module(name).__file__ != file),
     )
 
 
-def _stale(*places: str) -> Iterator[str]:
+def _loaded() -> dict[str, str]:
+    """Modules that this process has loaded, and their files."""
+    files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
+    return {name: file for name, file in files.items() if file is not None}
+
+
+def _own(root: Path) -> dict[str, str]:
+    """Those that lie in the root and are the project's own."""
+    return {
+        name: file
+        for name, file in _loaded().items()
+        if Path(file).is_relative_to(root) and name.partition(".")[0] not in (*extension.OURS, "__main__")
+        if "site-packages" not in file
+    }
+
+
+def _stale() -> Iterator[str]:
     import psutil  # noqa: PLC0415
 
     born = psutil.Process().create_time()
-    for name, module in list(sys.modules.items()):
-        file = Path(getattr(module, "__file__", None) or "")
-        own = str(file).startswith(places) and "site-packages" not in file.parts
-        if own and file.is_file() and file.stat().st_mtime > born:
+    for name, file in _loaded().items():
+        if name.partition(".")[0] in extension.OURS and Path(file).stat().st_mtime > born:
             yield name
 
 
 def _check(client: Any, root: Path) -> None:
     """Raises Unavailable unless every worker has the code, the libraries and the files of this process."""
-    here = _state(str(root))
+    here, asked = _state(str(root), {}), (str(root), _own(root))
     try:
-        states: dict[str, _State] = client.run(_state, str(root))
+        states: dict[str, _State] = client.run(_state, *asked)
     except Exception as error:  # whatever a worker without modelyard makes of the question
         raise Unavailable(
             f"the Dask workers can't run modelyard: {type(error).__name__}: {error}",
@@ -118,7 +145,8 @@ def _check(client: Any, root: Path) -> None:
             f"has another version of {', '.join(other)}": bool(other),
             "runs other code": there.code != here.code,
             f"does not see {root}": not there.sees,
-            f"has loaded {''.join(there.stale[:1])} before it changed": bool(there.stale),
+            f"began before {''.join(there.stale[:1])} changed": bool(there.stale),
+            f"has another {''.join(there.foreign[:1])}": bool(there.foreign),
         }
         if told := [reason for reason, holds in wrong.items() if holds]:
             raise Unavailable(
