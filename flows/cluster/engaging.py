@@ -32,7 +32,7 @@ def engaged(root: Path, project: Project) -> Iterator[None]:
         Unavailable: The cluster can't be reached, has too few workers, or they run other code.
     """
     asked = root_settings(root).cluster
-    if asked is None or not _is_streamed(project):
+    if asked.engine == "here" or not _is_streamed(project):
         yield
         return
     from tasks.streaming import mapping  # noqa: PLC0415 - imports pandas

@@ -76,15 +76,16 @@ class MlflowPlace(Strict):
 
 
 class Cluster(Strict):
-    """Who works on the pieces of a table that is streamed, besides the process that asks.
+    """Who works on the pieces of a table that is streamed.
 
     Attributes:
-        engine: `processes` of this machine, or `dask` for the workers of a Dask cluster.
+        engine: `here` is the process that asks, alone; `processes` are several of its machine; `dask` stands for
+            the workers of a Dask cluster.
         workers: Processes, one a core by default; of a Dask cluster how many must have joined.
         address: Of the Dask scheduler.
     """
 
-    engine: Literal["processes", "dask"]
+    engine: Literal["here", "processes", "dask"] = "here"
     workers: Annotated[int, Field(ge=1, le=10_000)] | None = None
     address: Annotated[str, AfterValidator(_scheduler)] | None = None
 
@@ -92,8 +93,10 @@ class Cluster(Strict):
     def _whole(self) -> Cluster:
         if self.engine == "dask" and self.address is None:
             raise ValueError("address: is missing: tcp://HOST:PORT of the Dask scheduler")
-        if self.engine == "processes" and self.address is not None:
+        if self.engine != "dask" and self.address is not None:
             raise ValueError("address: is a Dask scheduler's; say engine: dask, or leave it out")
+        if self.engine == "here" and self.workers is not None:
+            raise ValueError("workers: say engine: processes or dask, or leave it out")
         return self
 
 
@@ -106,14 +109,14 @@ class Settings(Strict):
             exposed host; a request for another name is refused.
         prefect: The Prefect server.
         mlflow: The MLflow server and store.
-        cluster: Who prepares tables that are streamed; None for the process that asks, alone.
+        cluster: Who prepares tables that are streamed.
     """
 
     host: str = Field("127.0.0.1", min_length=1)
     names: tuple[str, ...] = ()
     prefect: PrefectPlace = PrefectPlace()
     mlflow: MlflowPlace = MlflowPlace()
-    cluster: Cluster | None = None
+    cluster: Cluster = Cluster()
 
     @model_validator(mode="after")
     def _apart(self) -> Settings:
