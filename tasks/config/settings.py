@@ -79,8 +79,8 @@ class Cluster(Strict):
     """Who works on the pieces of a table that is streamed.
 
     Attributes:
-        engine: `here` is the process that asks, alone; `processes` are several of its machine; `dask` stands for
-            the workers of a Dask cluster.
+        engine: `here` is the process that asks, alone; `processes` are several of its machine; `dask` is a
+            Dask cluster.
         workers: Processes, one a core by default; of a Dask cluster how many must have joined.
         address: Of the Dask scheduler.
     """
