@@ -16,6 +16,7 @@ from prefect.runtime import flow_run
 from flows import audience, occupation, past
 from flows.books import provenance, rehearsal
 from flows.books.keeping import BOOKS, Books, device_of
+from flows.cluster.engaging import engaged
 from flows.occupation import Policy
 from flows.reuse import collecting, resuming
 from flows.roots import find_root
@@ -111,12 +112,14 @@ def opened(
         if_running: What happens if another run of the project goes on.
 
     Raises:
+        ConfigError: The root's settings are wrong; no run was begun.
         RegistryConflict: Another run of the project goes on, and the policy is to refuse.
-        Unavailable: The MLflow store can't be reached.
+        Unavailable: The MLflow store can't be reached, or the cluster; then no run was begun.
     """
     project, who = loaded.config.name, {"action": action, "flow_run_id": str(flow_run.id)}
     with (
         span(BOOKS),
+        engaged(root, loaded),
         occupation.run(root, project=project, **who) as held,
         occupation.project(root, project, if_running, audience.present().waits, **who),
     ):

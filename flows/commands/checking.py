@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from flows import outcome, terminal
+from flows.cluster.engaging import engaged
 from flows.commands.options import DEFAULT, Common, Forced, Settings, Sourced
 from tasks import config
 from tasks.config import own
@@ -29,7 +30,8 @@ def check(
     own.require(loaded.config)
     out = common.console()
     watcher = terminal.Watcher(out)
-    records = _steps(loaded, watcher)
+    with engaged(common.place, loaded):
+        records = _steps(loaded, watcher)
     out.print(f"{project} is fit to train: modelyard train {project}", soft_wrap=True)
     document = {
         "project": project,

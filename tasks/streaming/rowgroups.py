@@ -178,8 +178,41 @@ def _kind(stored: pa.DataType, *, gaps: bool) -> str:
     return "text" if pa.types.is_string(stored) else "date"
 
 
+Span = tuple[Part, tuple[int, ...]]
+"""A file and some of its row groups."""
+
+
+def pieces(parts: Sequence[Part], rows: int) -> Iterator[tuple[tuple[Span, ...], int]]:
+    """All row groups of some files, cut into pieces, each with its rows.
+
+    A piece has so many row groups, of one file or of several small ones, that they have about `rows` rows
+    together; a larger row group is a piece by itself.
+
+    Raises:
+        ArtifactTampered: A file is not what it was.
+    """
+    held, count = list[Span](), 0
+    for part in parts:
+        part.check()
+        with files.opened(part.path, part.name) as file:
+            footer = parquet.opened(file, part.name).metadata
+        for groups in _together(footer, rows):
+            more = sum(footer.row_group(group).num_rows for group in groups)
+            if held and count + more > rows:
+                yield tuple(held), count
+                held, count = [], 0
+            held.append((part, tuple(groups)))
+            count += more
+    if held:
+        yield tuple(held), count
+
+
 def batches(
-    part: Part, kinds: Mapping[str, str], columns: Sequence[str] | None = None, size: int | None = None
+    part: Part,
+    kinds: Mapping[str, str],
+    columns: Sequence[str] | None = None,
+    size: int | None = None,
+    groups: Sequence[int] | None = None,
 ) -> Iterator[pa.Table]:
     """The rows of one file in order, some at a time.
 
@@ -188,6 +221,7 @@ def batches(
         kinds: Type of each of its columns, one of `TYPES`.
         columns: Those to read; all of `kinds` by default.
         size: Rows of a batch, at most; by default so many that a batch has `CELLS` cells of the table.
+        groups: Row groups to read together; by default all, as many together as make a batch.
 
     Raises:
         ArtifactTampered: The file is not what it was.
@@ -198,8 +232,9 @@ def batches(
     texts = [name for name in names if kinds[name] == "text"]
     with files.opened(part.path, part.name) as file:
         stored = parquet.opened(file, part.name, texts)
-        for groups in _together(stored.metadata, size or batch_rows(kinds)):
-            for found in parquet.row_groups(stored, part.name, groups, names, size or batch_rows(kinds)):
+        size = size or batch_rows(kinds)
+        for chosen in _together(stored.metadata, size) if groups is None else [groups]:
+            for found in parquet.row_groups(stored, part.name, chosen, names, size):
                 arrays = [_plain(found[name], kinds[name], name, part.name) for name in names]
                 yield pa.table(arrays, names=names)
 
