@@ -13,8 +13,8 @@ from prefect.states import Completed
 from flows import pages
 from flows.books import rehearsal
 from flows.books.opening import opened
-from flows.books.sweeping import Sweep
 from flows.roots import find_root
+from flows.sweeping.books import Sweep
 from tasks import config as configuration
 from tasks.clean import clean
 from tasks.config import own

@@ -26,7 +26,7 @@ from tasks.tuning.study import Proposal, State, Trial
 from tasks.wording import number
 
 if TYPE_CHECKING:
-    from flows.books.sweeping import Sweep
+    from flows.sweeping.books import Sweep
 
 FAILURES = (ModelyardError, RuntimeError, MemoryError)
 """What one trial may die of while the next is tried: settings that do not go together, a loss that grew
