@@ -128,11 +128,14 @@ def services(
         kept=(lock,),
     )
     found.append(dispatcher)
-    if (
-        root_settings(root).standby and os.environ.get(asking.OFF) != "0"
-    ):  # the last, and up at once: nobody waits for its imports
+    if _someone_stands_by(root):  # the last, and up at once: nobody waits for its imports
         found.append(Service("standby", STANDBY, root, lambda _: True, after=dispatcher, kept=(lock,)))
     return found
+
+
+def _someone_stands_by(root: Path) -> bool:
+    """Whether that is wanted and can be: descriptors and what a process was born with are read from /proc."""
+    return sys.platform == "linux" and root_settings(root).standby and os.environ.get(asking.OFF) != "0"
 
 
 def _server(name: str, listener: socket.socket, module: str, alive: str, root: Path, lock: int) -> Service:

@@ -21,6 +21,7 @@ import pytest
 from flows.servers import address, keeper, service, standing
 from flows.servers.keeper import Keeper
 from flows.servers.service import Service, answers
+from tasks.config.settings import FILE
 
 STAND_IN = """
     import http.server, os, sys
@@ -190,3 +191,16 @@ def test_long_log_is_moved_away(tmp_path: Path, monkeypatch) -> None:
             file.write("x" * 100)
         eventually(lambda: log.stat().st_size == 0)
     assert log.with_name("one.log.1").read_text().endswith("x" * 100)
+
+
+def test_somebody_stands_by_unless_that_is_switched_off(tmp_path: Path, monkeypatch) -> None:
+    def names() -> list[str]:
+        return [each.name for each in keeper.services(tmp_path, 0, None, None)]
+
+    monkeypatch.setenv("MODELYARD_STANDBY", "1")
+    assert names() == ["dispatcher", "standby"], "the last, for nothing waits for it"
+    (tmp_path / FILE).write_text("standby: false\n")
+    assert names() == ["dispatcher"]
+    (tmp_path / FILE).unlink()
+    monkeypatch.setenv("MODELYARD_STANDBY", "0")
+    assert names() == ["dispatcher"]
