@@ -56,6 +56,8 @@ COMMANDS = {
 }
 
 INTERRUPTED = 130
+GOES_ON = frozenset({"train", "retrain", "resume", "sweep"})
+"""Commands that find their finished steps, checkpoints and trials when they are called again."""
 BUG = 70
 
 
@@ -101,9 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except CycloptsError as error:
-        return _refuse("USAGE", _sentence(error), "see `modelyard --help`", 2, plain=plain)
+        page = " ".join(["modelyard", *(error.command_chain or ()), "--help"])
+        return _refuse("USAGE", _sentence(error), f"see `{page}`", 2, plain=plain)
     except KeyboardInterrupt:
-        return _refuse("INTERRUPTED", "interrupted; nothing was registered", "", INTERRUPTED, plain=plain)
+        fix = "the same command goes on where this one stopped" if GOES_ON.intersection(words[:1]) else ""
+        return _refuse("INTERRUPTED", "interrupted; nothing was registered", fix, INTERRUPTED, plain=plain)
     except Exception as error:
         return _explain(error, words, plain=plain)
     return answer if isinstance(answer, int) else 0

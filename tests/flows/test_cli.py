@@ -89,6 +89,8 @@ def test_usage_errors(words: list[str], expected: str, capsys) -> None:
     document = json.loads(out)
     assert document["exit"] == 2
     assert document["error"]["code"] == "USAGE"
+    command = [words[0]] if words and words[0] in cli.COMMANDS else []
+    assert document["error"]["fix"] == f"see `{' '.join(['modelyard', *command, '--help'])}`"
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,7 @@ def test_interrupt_marks_the_run_killed(yard, trained, monkeypatch) -> None:
     answer = yard("train", "rings", "--json", "--set", "fit.epochs=24")
     assert answer.code == 130
     assert answer.document["error"]["code"] == "INTERRUPTED"
+    assert answer.document["error"]["fix"] == "the same command goes on where this one stopped"
     latest = tracking.recent_runs(tracking.connect(yard.root), "rings", 1)[0]
     assert latest["status"] == "KILLED"
     run, *_ = flow_run(yard, latest["tags"]["prefect.flow_run_id"])
