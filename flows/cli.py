@@ -85,7 +85,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         under `--fail-on-reject`, 5 to 9 as in `tasks.errors`, 70 our bug, 130 interrupted.
     """
     if argv is None:
-        _end(main(sys.argv[1:]))
+        from flows.standby import asking  # noqa: PLC0415
+
+        answered = asking.answer(sys.argv[1:])
+        _end(main(sys.argv[1:]) if answered is None else answered)
     words = list(argv)
     plain = "--json" in words
     quiet_libraries()
@@ -133,11 +136,16 @@ def _end(code: int) -> NoReturn:
     Taking the frameworks' modules apart object by object costs three to four seconds after a
     training, with nothing left to do.
     """
+    leave()
+    os._exit(code)
+
+
+def leave() -> None:
+    """Runs the exit handlers; all that was written is out then."""
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    os._exit(code)
 
 
 def _explain(error: Exception, words: list[str], *, plain: bool) -> int:

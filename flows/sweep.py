@@ -11,9 +11,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows import pages
+from flows.books import rehearsal
 from flows.books.opening import opened
-from flows.books.sweeping import Sweep
 from flows.roots import find_root
+from flows.sweeping.books import Sweep
 from tasks import config as configuration
 from tasks.clean import clean
 from tasks.config import own
@@ -55,6 +56,7 @@ def sweep(
     path = Path(source).resolve() if source else None
     loaded = configuration.load(place, project, source=path, settings=tuple(settings or ()))
     own.require(loaded.config)
+    rehearsal.check_memory(loaded)
     where = tracking.sweeps(project)
     opening = opened(loaded, place, Sweep, {}, action="sweep", experiment=where, if_running=if_running)
     try:

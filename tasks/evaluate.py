@@ -11,15 +11,14 @@ from prefect import task
 
 from tasks import store
 from tasks.config import Columns, Criterion, Encode, Evaluate, Limit, Task, higher_is_better
-from tasks.ladder import baselines, comparison, labels, slices
+from tasks.ladder import ahead, baselines, comparison, labels, slices
 from tasks.ladder.baselines import Answer, Problem
 from tasks.ladder.comparison import CANDIDATE
 from tasks.ladder.gate import CHAMPION, judge
+from tasks.ladder.rows import Rows, read_rows
 from tasks.ladder.rungs import (
-    Rows,
     compare_all,
     predictions_frame,
-    read_rows,
     score_bundle,
     score_champion,
     score_rungs,
@@ -158,9 +157,15 @@ def evaluate(
         problem = Problem(kind, target, columns, encode, exclude, seed, fitted.balanced)
         own = score_bundle(fitted.folder, rows.raw)
         answers = {CANDIDATE: replace(own, seconds=own.seconds + fitted.train_seconds)}
-        for name in rules.baselines:
-            with span("baselines"):
-                answers[short(name)] = baselines.answer(name, rows.train, rows.test, problem)
+        asked = ahead.Asked(
+            raw.folder, cleaned.folder, parts.folder, fitted.learned_from, rules.baselines, problem
+        )
+        with span("baselines"):
+            early = ahead.collected(asked)
+            for name in rules.baselines:
+                answers[short(name)] = early.get(name) or baselines.answer(
+                    name, rows.train, rows.test, problem
+                )
         if champion is not None:
             answers[CHAMPION] = score_champion(champion, rows)
         doubts = labels.look(rows.train, problem, folder, rules.label_noise)

@@ -371,7 +371,7 @@ def fit(
             stopped=trained.stopped,
             history=trained.history,
             taken_up=trained.taken_up, rows_at_once=trained.rows_at_once,
-            learned_from=("train", "validation") if settings.refit or settings.bagging else ("train",),
+            learned_from=settings.learned_from,
             balanced=settings.class_weights == "balanced",
             base=pretrained.about(encoder.inputs, module),
             warnings=(

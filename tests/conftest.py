@@ -28,6 +28,7 @@ os.environ.update(
     MLFLOW_DISABLE_TELEMETRY="true",
     GX_ANALYTICS_ENABLED="false",
     PREFECT_SERVER_ANALYTICS_ENABLED="false",
+    MODELYARD_STANDBY="0",  # but for the tests of it: each `up` would import everything once more
 )
 for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MODELYARD_ROOT"):
     os.environ.pop(name, None)

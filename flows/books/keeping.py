@@ -8,8 +8,8 @@ against one is over within seconds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -17,12 +17,12 @@ from typing import Any, Literal, TypeVar
 from prefect import Task
 from prefect.runtime import flow_run
 
-from flows import audience, occupation, outcome, past
-from flows.books import decision, entries, extras, provenance, unchanged
+from flows import audience, outcome, past
+from flows.books import beside, decision, entries, extras, provenance, unchanged
 from tasks import spans, store
 from tasks.config import Config, Project
 from tasks.errors import ModelyardError
-from tasks.records import DecideRecord, Epoch, ExtraRecord, ModelVersion, RunRef
+from tasks.records import DecideRecord, ExtraRecord, ModelVersion, RunRef
 from tasks.registry import tracking
 
 R = TypeVar("R")
@@ -78,7 +78,7 @@ class Books:
 
     def call(self, step: Task[..., R], *args: Any, **kwargs: Any) -> R:
         """Runs a step as a task of the flow."""
-        with training_here(self) if step.name == "fit" else nullcontext():
+        with beside.training_here(self, judged=True) if step.name == "fit" else nullcontext():
             record: R = step(*args, **kwargs)
             return record
 
@@ -268,25 +268,3 @@ def device_of(config: Config) -> str:
     if config.network.kind == "encoder":
         subwords.require()
     return devices.resolve_device(config.fit.device)
-
-
-@contextmanager
-def training_here(books: Books) -> Iterator[None]:
-    """Holds the GPU, where there is one, and lets the audience hear of each epoch.
-
-    Half-way, the process that is to try the model is called: its imports go on beside the training.
-    """
-    from tasks.learning import training as loop  # noqa: PLC0415
-    from tasks.registry import reproduce  # noqa: PLC0415
-
-    def heard(epoch: Epoch, total: int) -> None:
-        audience.present().epoch(epoch, total)
-        if 2 * epoch.epoch >= total:
-            reproduce.call_ahead()
-
-    who = {"project": books.config.name, "action": "fit", "mlflow_run_id": books.run.run_id}
-    with (
-        occupation.device(books.root, device_of(books.config), audience.present().waits, **who),
-        loop.watching(heard),
-    ):
-        yield

@@ -14,14 +14,16 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from flows import audience, occupation, past
-from flows.books import provenance
+from flows.books import provenance, rehearsal
 from flows.books.keeping import BOOKS, Books, device_of
+from flows.cluster.engaging import engaged
 from flows.occupation import Policy
 from flows.reuse import collecting, resuming
 from flows.roots import find_root
 from tasks import config as configuration
 from tasks import store
 from tasks.config import Project, own
+from tasks.ladder import ahead
 from tasks.lease import Lease
 from tasks.records import RunRef
 from tasks.registry import reproduce, tracking, unfinished
@@ -61,7 +63,8 @@ def training(
         allow_changed: Go on although code, settings or data have changed since.
 
     Raises:
-        ConfigError: The configuration is wrong or its device is not there; no run was begun.
+        ConfigError: The configuration is wrong, its device is not there, or it asks for what a table in
+            pieces can't give; no run was begun.
         RegistryConflict: Another run of the project goes on, and the policy is to refuse.
         Unavailable: The MLflow store can't be reached.
     """
@@ -77,11 +80,12 @@ def training(
             place, project, source=path, settings=tuple(settings or ()), retraining=retraining
         )
     own.require(loaded.config)
+    rehearsal.check_memory(loaded)
     if not retraining:
         device_of(loaded.config)
     tags = {past.ASKED: json.dumps(asked), **({past.RESUMES: resumes} if resumes else {})}
     how: dict[str, Any] = {"action": action, "experiment": project, "if_running": if_running}
-    with reproduce.waiting_room(), opened(loaded, place, Books, tags, **how) as books:
+    with reproduce.waiting_room(), ahead.room(), opened(loaded, place, Books, tags, **how) as books:
         yield books
 
 
@@ -108,12 +112,14 @@ def opened(
         if_running: What happens if another run of the project goes on.
 
     Raises:
+        ConfigError: The root's settings are wrong; no run was begun.
         RegistryConflict: Another run of the project goes on, and the policy is to refuse.
-        Unavailable: The MLflow store can't be reached.
+        Unavailable: The MLflow store can't be reached, or the cluster; then no run was begun.
     """
     project, who = loaded.config.name, {"action": action, "flow_run_id": str(flow_run.id)}
     with (
         span(BOOKS),
+        engaged(root, loaded),
         occupation.run(root, project=project, **who) as held,
         occupation.project(root, project, if_running, audience.present().waits, **who),
     ):

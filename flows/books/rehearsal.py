@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tasks.config import Config
+from tasks.config import Config, Project
 from tasks.dataset import Dataset
 from tasks.records import CleanRecord, SplitRecord
 
 if TYPE_CHECKING:
     from tasks.learning.encode import Encoder
+
+
+def check_memory(project: Project) -> None:
+    """Raises ConfigError for settings of `fit:` that need rows in memory, where they are read in pieces."""
+    from tasks.streaming import rowgroups  # noqa: PLC0415
+
+    c = project.config
+    rowgroups.check_settings(c.source, project.folder, c.columns, c.fit)
 
 
 def check_slices(config: Config, cleaned: CleanRecord) -> None:

@@ -15,7 +15,9 @@ from typing import Any, Literal, TypeVar
 
 from prefect import Task
 
-from flows.books.keeping import Books, training_here
+from flows.books.beside import training_here
+from flows.books.keeping import Books
+from flows.cluster.engaging import engaged
 from tasks.config import Project
 from tasks.records import ModelVersion, RunRef
 from tasks.registry import tracking
@@ -68,7 +70,7 @@ class Untracked(Books):
         """Runs the steps in the order of a training, up to the last; returns the records of all."""
         from flows.train import in_order  # noqa: PLC0415
 
-        with suppress(_Done):
+        with engaged(self.root, self.project), suppress(_Done):
             in_order(self)
         return self.records
 

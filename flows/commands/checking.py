@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from flows import outcome, terminal
+from flows.cluster.engaging import engaged
 from flows.commands.options import DEFAULT, Common, Forced, Settings, Sourced
 from tasks import config
 from tasks.config import own
@@ -29,7 +30,8 @@ def check(
     own.require(loaded.config)
     out = common.console()
     watcher = terminal.Watcher(out)
-    records = _steps(loaded, watcher)
+    with engaged(common.place, loaded):
+        records = _steps(loaded, watcher)
     out.print(f"{project} is fit to train: modelyard train {project}", soft_wrap=True)
     document = {
         "project": project,
@@ -49,6 +51,7 @@ def _steps(loaded: config.Project, watcher: terminal.Watcher) -> list[object]:
 
     c, work = loaded.config, loaded.work
     resolve_device(c.fit.device)
+    rehearsal.check_memory(loaded)
     with watcher.step("validate"):
         raw = validate.fn(c.source, c.validation, c.target, c.task, c.columns, loaded.folder, work)
     watcher.end(raw)

@@ -96,4 +96,6 @@ def resume(
         "resumes": found["run_id"],
         "allow_changed": allow_changed,
     }
-    return training.tell(common, training.run_here(common, "train", words), fail_on_reject=fail_on_reject)
+    with resuming.unchanged(found["run_id"]):
+        summary = training.run_here(common, "train", words)
+    return training.tell(common, summary, fail_on_reject=fail_on_reject)

@@ -109,7 +109,7 @@ def _asks(common: Common, out: Console, project: str) -> bool:
 
 
 def _write(root: Path, document: dict[str, Any]) -> None:
-    from flows.books import winner  # noqa: PLC0415
+    from flows.sweeping import winner  # noqa: PLC0415
 
     winner.accept(root, document)
     document["accepted"] = True

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,9 @@ class Reach:
     runs: frozenset[str]
 
 
+NOTHING = Reach(frozenset(), frozenset())
+
+
 def collect(root: Path, *, keep: int, dry_run: bool) -> dict[str, Any]:
     """Removes what may go, of every project; or only says what that is.
 
@@ -71,20 +74,22 @@ def collect(root: Path, *, keep: int, dry_run: bool) -> dict[str, Any]:
     Raises:
         Unavailable: The registry can't be asked what its aliases reach; nothing was removed.
     """
-    removed, skipped = [], []
-    for folder in sorted(path.parent for path in (root / "data").glob("*/work")):
-        slot = occupation.slot(root, f"project-{folder.name}")
-        held = None if dry_run else lease.take(slot, action="gc", project=folder.name)
-        if lease.is_held(slot) if dry_run else held is None:
-            skipped.append({"project": folder.name, "why": f"in use: {lease.describe(lease.read(slot))}"})
-            continue
-        try:
-            reach = reached(root)
-            found = list(waste(folder / "work", reach, keep))
+    removed, skipped, works = [], [], []
+    with ExitStack() as held:
+        for folder in sorted(path.parent for path in (root / "data").glob("*/work")):
+            slot = occupation.slot(root, f"project-{folder.name}")
+            taken = None if dry_run else lease.take(slot, action="gc", project=folder.name)
+            if lease.is_held(slot) if dry_run else taken is None:
+                skipped.append({"project": folder.name, "why": f"in use: {lease.describe(lease.read(slot))}"})
+                continue
+            if taken is not None:
+                held.callback(taken.release)
+            works.append(folder / "work")
+        # Only now that no run of these projects can come to its end: what it leaves would not be known.
+        reach = reached(root) if works else NOTHING
+        for work in works:
+            found = list(waste(work, reach, keep))
             removed += found if dry_run else [each for each in found if _remove(each)]
-        finally:
-            if held is not None:
-                held.release()
     listed = [
         {"path": each.path.relative_to(root).as_posix(), "bytes": each.bytes, "why": each.why}
         for each in removed
@@ -107,7 +112,7 @@ def reached(root: Path) -> Reach:
         Unavailable: The registry can't be read.
     """
     if not tracking.is_there(root):
-        return Reach(frozenset(), frozenset())
+        return NOTHING
     uri = tracking.connect(root)
     runs = {known.run_id for known in tracking.aliased(uri) if known.run_id is not None}
     runs |= {run["run_id"] for name in config.names(root) for run in tracking.recent_runs(uri, name, 1)}

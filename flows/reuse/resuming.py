@@ -8,6 +8,9 @@ from its last whole checkpoint.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,8 @@ from tasks import sources, store
 from tasks.config import Config, Project
 from tasks.errors import ConfigError, ModelyardError
 from tasks.registry import tracking
+
+_UNCHANGED: ContextVar[str | None] = ContextVar("unchanged", default=None)
 
 SHOWN = 5
 """Settings that changed which a message names."""
@@ -36,6 +41,7 @@ def project(root: Path, run_id: str, *, allow_changed: bool = False) -> Project:
         ModelyardError: The data can't be read.
     """
     uri = tracking.connect(root)
+    allow_changed = allow_changed or run_id == _UNCHANGED.get()
     run, name = past.find(uri, root, run_id), f"run {run_id[:8]}"
     _check_state(run, name)
     made = configuration.restored(root, past.text(uri, run_id, "config.yaml"), f"the settings of {name}")
@@ -45,6 +51,16 @@ def project(root: Path, run_id: str, *, allow_changed: bool = False) -> Project:
             fix="train anew, or go on by the settings of that run, all else as it is now: --allow-changed",
         )
     return made
+
+
+@contextmanager
+def unchanged(run_id: str) -> Iterator[None]:
+    """Within the block it is known that nothing has changed since a run: the data need not be read for it."""
+    token = _UNCHANGED.set(run_id)
+    try:
+        yield
+    finally:
+        _UNCHANGED.reset(token)
 
 
 def _check_state(run: dict[str, Any], name: str) -> None:

@@ -20,13 +20,16 @@ from pathlib import Path
 from flows.servers import address, credentials, mlflow_process, prefect_process, prefect_server, standing
 from flows.servers.prefect_server import Server
 from flows.servers.service import Service, answers
+from flows.standby import asking
 from tasks import lease, store
+from tasks.config import root_settings
 
 TICK = 0.2
 """Seconds between two looks at the children."""
 TRIM_SECONDS = 60.0
 SERVERS = ("prefect", "mlflow")
 DISPATCHER = "flows.operate.dispatcher"
+STANDBY = "flows.standby.process"
 DISPATCHER_PATIENCE = 25.0
 """Seconds that the dispatcher may take to end its runs."""
 SWITCHES = {
@@ -99,7 +102,7 @@ class Keeper:
 def services(
     root: Path, lock: int, prefect: socket.socket | None, mlflow: socket.socket | None
 ) -> list[Service]:
-    """The servers whose sockets are given, and the dispatcher, which comes after Prefect.
+    """The servers whose sockets are given, the dispatcher, which comes after Prefect, and who stands by.
 
     A server without a socket is somewhere else: PREFECT_API_URL or MLFLOW_TRACKING_URI names it.
     """
@@ -124,7 +127,12 @@ def services(
         environment=environment,
         kept=(lock,),
     )
-    return [*found, dispatcher]
+    found.append(dispatcher)
+    if (
+        root_settings(root).standby and os.environ.get(asking.OFF) != "0"
+    ):  # the last, and up at once: nobody waits for its imports
+        found.append(Service("standby", STANDBY, root, lambda _: True, after=dispatcher, kept=(lock,)))
+    return found
 
 
 def _server(name: str, listener: socket.socket, module: str, alive: str, root: Path, lock: int) -> Service:

@@ -62,7 +62,7 @@ from tasks.config.learning import (
 from tasks.config.project import MAX_YAML_BYTES, Project, as_yaml, load, names, restored, source_at
 from tasks.config.retraining import Retrain
 from tasks.config.schema import Config
-from tasks.config.settings import Settings, root_settings
+from tasks.config.settings import Cluster, Settings, root_settings
 from tasks.config.sweeping import Sweep, Values
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "Augment",
     "BetterThan",
     "Case",
+    "Cluster",
     "Cnn",
     "Columns",
     "Config",

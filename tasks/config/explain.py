@@ -46,16 +46,22 @@ from tasks.errors import ConfigError, did_you_mean, quoted
 M = TypeVar("M", bound=BaseModel)
 
 
-def validated(tree: dict[str, Any], path: Path, mistakes: Sequence[str] = ()) -> Config:
+def validated(
+    tree: dict[str, Any], path: Path, mistakes: Sequence[str] = (), settings: Sequence[str] = ()
+) -> Config:
     """The project that `tree`, read from `path`, describes. Raises ConfigError with every error at once.
 
-    Those of its presets are `mistakes`; what is wrong because of the chosen one is told as that one's.
+    Those of its presets are `mistakes`; what is wrong because of the chosen one is told as that one's, and
+    what is wrong because of one of the `settings` of a command line as that one's.
     """
-    if not mistakes:
-        return checked(tree, path, Config)
-    theirs = f"presets.{tree.get('preset')}."
-    others = [line for line in problems(tree, Config) if theirs + line not in mistakes]
-    raise _refused([*others, *mistakes], path)
+    if mistakes:
+        theirs = f"presets.{tree.get('preset')}."
+        others = [line for line in problems(tree, Config) if theirs + line not in mistakes]
+        raise _refused([*others, *mistakes], path, settings)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise _refused(_lines(error, Config), path, settings) from None
 
 
 def checked(tree: dict[str, Any], path: Path, schema: type[M]) -> M:
@@ -79,11 +85,19 @@ def _lines(error: ValidationError, schema: type[BaseModel]) -> list[str]:
     return [line for problem in error.errors() for line in _explain(problem, schema)]
 
 
-def _refused(lines: list[str], path: Path) -> ConfigError:
+def _refused(lines: list[str], path: Path, settings: Sequence[str] = ()) -> ConfigError:
+    placed = [_placed(line, settings) for line in lines]
     if len(lines) == 1:
-        return ConfigError(f"{path}: {lines[0]}")
-    shown = "\n  ".join(lines[:20])
+        return ConfigError(placed[0] if placed != lines else f"{path}: {lines[0]}")
+    shown = "\n  ".join(placed[:20])
     return ConfigError(f"{path}: {len(lines)} errors\n  {shown}")
+
+
+def _placed(line: str, settings: Sequence[str]) -> str:
+    """The line, with its place before it where its key was set on the command line."""
+    key = line.partition(": ")[0]
+    theirs = any(f"{key}.".startswith(f"{setting.partition('=')[0]}.") for setting in settings)
+    return f"--set {line}" if theirs else line
 
 
 def _explain(problem: Any, schema: type[BaseModel]) -> list[str]:
@@ -105,6 +119,10 @@ def _explain(problem: Any, schema: type[BaseModel]) -> list[str]:
     if problem["type"] == "value_error":
         return [f"{key}: {line}" if key else line for line in message.splitlines()]
     value = problem["input"]
+    if problem["type"] == "literal_error" and isinstance(value, str):
+        return [f"{key}: got {quoted(value)}; {did_you_mean(value, _CHOICE.findall(message))}"]
+    if problem["type"] in ("network", "source") and isinstance(value, dict) and "kind" in value:
+        key, value = f"{key}.kind", value["kind"]
     got = "a mapping" if isinstance(value, dict) else quoted(value)
     message = (
         _PYTHON_WORDS.sub("", message).replace("valid tuple", "list").replace("valid dictionary", "mapping")
@@ -112,6 +130,7 @@ def _explain(problem: Any, schema: type[BaseModel]) -> list[str]:
     return [f"{key}: got {got}; {message[:1].lower()}{message[1:]}"]
 
 
+_CHOICE = re.compile(r"'([^']*)'")
 _PYTHON_WORDS = re.compile(r" or (instance of \w+|object to extract fields from)")
 
 

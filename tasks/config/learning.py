@@ -226,3 +226,8 @@ class Fit(Strict):
         if self.bagging and self.refit:
             raise ValueError("bagging leaves nothing to refit: set refit to false")
         return self
+
+    @property
+    def learned_from(self) -> tuple[str, ...]:
+        """Parts whose rows change weights."""
+        return ("train", "validation") if self.refit or self.bagging else ("train",)

@@ -72,7 +72,7 @@ def load(
     tree, mistakes = _resolved(tree, settings)
     if source is not None:
         tree["source"] = source_at(source, "--source", tree.get("source"))
-    config = validated(tree, path, mistakes)
+    config = validated(tree, path, mistakes, settings)
     if retraining and source is None and config.retrain.source is not None:
         source = path.parent / config.retrain.source
         own = config.source.model_dump(mode="json")
@@ -132,7 +132,7 @@ def restored(root: Path, text: str, place: str, settings: tuple[str, ...] = ()) 
     assert isinstance(tree, dict)
     for setting in settings:
         _assign(tree, setting)
-    config = validated(tree, Path(place))
+    config = validated(tree, Path(place), settings=settings)
     return Project(config=config, folder=root / "data" / config.name)
 
 

@@ -10,6 +10,7 @@ from tasks.config import Columns, TableSource, TextsSource
 from tasks.drafting import finding, pictures, tables, texts
 from tasks.drafting.guesses import Asked, Draft, Guess
 from tasks.errors import ConfigError, quoted
+from tasks.streaming import rowgroups
 
 
 def draft(place: Path, asked: Asked) -> Draft:
@@ -46,7 +47,9 @@ def _of_table(place: Path, asked: Asked, why: str) -> Draft:
     if column is not None:
         told = "you named their column" if asked.text else "one column holds free text, with little beside it"
         return texts.draft(source, place, column, asked, finding.guess("texts", told))
-    return _with(tables.draft(rows, source, asked), finding.guess("table", f"{why}, {len(rows):,} rows"))
+    beyond = rowgroups.is_beyond(TableSource(**source), place.parent, Columns())
+    made = tables.draft(rows, source, asked, beyond=beyond)
+    return _with(made, finding.guess("table", f"{why}, {len(rows):,} rows"))
 
 
 def _of_texts(place: Path, asked: Asked, said: Guess) -> Draft:

@@ -67,13 +67,14 @@ class Ready:
     guesses: tuple[Guess, ...]
 
 
-def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
+def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked, *, beyond: bool = False) -> Draft:
     """The project.
 
     Args:
         rows: The raw rows.
         source: The section `source`.
         asked: What the user decided.
+        beyond: Whether a run will read the table in pieces, so that no member holds out rows of its own.
 
     Raises:
         ConfigError: It can't be told which column is the target.
@@ -93,7 +94,7 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked) -> Draft:
             "split": {"strategy": judged.split, "near": ready.near},
             "encode": {"numeric": "standard" if len(rows) < FEW_ROWS else "quantile"},
             "network": _network(len(rows), numbers),
-            "fit": _fit(len(rows), judged),
+            "fit": _fit(len(rows), judged, beyond=beyond),
             "presets": {
                 "quick": {"network": {"members": 1}, "fit": {"bagging": False}},
                 "best": {"network": {"members": 10}},
@@ -280,7 +281,7 @@ def _network(rows: int, numbers: int) -> dict[str, Any]:
     }
 
 
-def _fit(rows: int, judged: outcome.Outcome) -> dict[str, Any]:
+def _fit(rows: int, judged: outcome.Outcome, *, beyond: bool) -> dict[str, Any]:
     """Small data: small batches, many epochs; large data: a budget of examples."""
     batch = int(np.clip(2 ** round(math.log2(max(rows, 2) / 40)), 16, 256))
     return {
@@ -290,7 +291,7 @@ def _fit(rows: int, judged: outcome.Outcome) -> dict[str, Any]:
         "learning_rate": 0.002,
         "weight_decay": 0.3 if rows < FEW_ROWS else 0.1 if rows < MANY_ROWS else 0.01,
         "schedule": "cosine",
-        "bagging": rows < 200_000,
+        "bagging": rows < 200_000 and not beyond,
         "metric": "log_loss" if judged.classes else None,  # steadier than accuracy at picking the epoch
         "class_weights": "balanced" if judged.balanced else "none",
     }

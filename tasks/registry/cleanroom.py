@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ NEEDED = (
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.store.model_registry.sqlalchemy_store",
+    "alembic.command",
+    "opentelemetry.sdk.trace",
 )
 """What answering takes besides the model's own code; half of the seconds are those of the stores."""
 
@@ -67,10 +70,23 @@ def _own_copy(folder: Path) -> str | None:
     return str(place.relative_to(folder.resolve())) if place.is_relative_to(folder.resolve()) else None
 
 
-def main() -> None:
-    """Answers the request that standard input names; a failure is an answer too."""
+def get_ready() -> None:
+    """Does what takes long and hangs on no model."""
     for name in NEEDED:
         import_module(name)
+    with suppress(Exception):  # MLflow promises nothing of it; what is not done now is done when asked
+        from mlflow.utils import requirements_utils  # noqa: PLC0415
+
+        # Each load compares the model's requirements with what is installed: half a second the first time.
+        requirements_utils._init_packages_to_modules_map()
+    import torch  # noqa: PLC0415
+
+    torch.nn.functional.linear(torch.zeros(2, 2), torch.zeros(2, 2))  # the first product takes longer
+
+
+def main() -> None:
+    """Answers the request that standard input names; a failure is an answer too."""
+    get_ready()
     path = sys.stdin.readline().strip()
     if not path:
         return

@@ -12,42 +12,59 @@ _SPAN = 2**20
 
 
 class Bits:
-    """A set of rows out of `count`, by their positions."""
+    """A set of rows out of `count`, by their positions; those of a piece begin at `first`."""
 
-    def __init__(self, count: int, packed: np.ndarray | None = None) -> None:
-        self.count = count
+    def __init__(self, count: int, packed: np.ndarray | None = None, first: int = 0) -> None:
+        assert first % 8 == 0, "the bits of a piece lie as they do in those of the whole"
+        self.count, self.first = count, first
         self.packed = np.zeros((count + 7) // 8, dtype=np.uint8) if packed is None else packed
+
+    @staticmethod
+    def of_piece(start: int, rows: int) -> Bits:
+        """An empty set of rows from `start` on."""
+        first = start - start % 8
+        return Bits(start + rows - first, first=first)
 
     def add(self, positions: np.ndarray) -> None:
         """Puts rows into the set."""
-        np.bitwise_or.at(self.packed, positions >> 3, (128 >> (positions & 7)).astype(np.uint8))
+        at = positions - self.first
+        np.bitwise_or.at(self.packed, at >> 3, (128 >> (at & 7)).astype(np.uint8))
+
+    def include(self, piece: Bits) -> None:
+        """Puts the rows of a piece's set into this one."""
+        at = (piece.first - self.first) >> 3
+        self.packed[at : at + len(piece.packed)] |= piece.packed
 
     def mask(self, start: int, count: int) -> np.ndarray:
         """(count,) bool: which rows from `start` on are in the set."""
+        start -= self.first
         first, end = start >> 3, (start + count + 7) >> 3
         unpacked = np.unpackbits(self.packed[first:end])
         return unpacked[start - 8 * first :][:count].astype(bool)
 
     def of(self, positions: np.ndarray) -> np.ndarray:
         """(n,) bool: which of some rows are in the set."""
-        return np.asarray((self.packed[positions >> 3] & (128 >> (positions & 7)).astype(np.uint8)) != 0)
+        at = positions - self.first
+        return np.asarray((self.packed[at >> 3] & (128 >> (at & 7)).astype(np.uint8)) != 0)
 
     def total(self) -> int:
         """Rows in the set."""
         return int(np.bitwise_count(self.packed).sum(dtype=np.int64))
 
     def __or__(self, other: Bits) -> Bits:
-        return Bits(self.count, self.packed | other.packed)
+        return Bits(self.count, self.packed | other.packed, self.first)
 
     def without(self, other: Bits) -> Bits:
         """The rows that are not in the other set."""
-        return Bits(self.count, self.packed & ~other.packed)
+        return Bits(self.count, self.packed & ~other.packed, self.first)
 
     def positions(self) -> Iterator[int]:
         """The rows of the set, in order."""
-        for start in range(0, self.count, _SPAN):
-            if self.packed[start >> 3 : (start + _SPAN) >> 3].any():
-                yield from (start + np.flatnonzero(self.mask(start, min(_SPAN, self.count - start)))).tolist()
+        for start in range(self.first, self.first + self.count, _SPAN):
+            at = (start - self.first) >> 3
+            if self.packed[at : at + _SPAN // 8].any():
+                left = self.first + self.count - start
+                yield from (start + np.flatnonzero(self.mask(start, min(_SPAN, left)))).tolist()
 
     def save(self, path: Path) -> None:
         """Writes the set as a NumPy file."""

@@ -83,6 +83,18 @@ class Levels:
             found = pc.value_counts(column.drop_null())
             values, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
             self.counts.update(dict(zip(values, counts, strict=True)))
+        self._check()
+
+    def include(self, other: Levels) -> None:
+        """Adds what was counted in the rows that follow.
+
+        Raises:
+            DataRejected: More than `LEVELS` values.
+        """
+        self.counts.update(other.counts)
+        self._check()
+
+    def _check(self) -> None:
         if len(self.counts) > LEVELS:
             raise DataRejected(
                 f"column {quoted(self.name)} has more than {LEVELS:,} different values",
@@ -112,19 +124,26 @@ class Counts:
             return
         column = cells.of(batch, self.target).filter(pa.array(sound))
         if self.kind == "classification":
-            known = len(self.levels.counts)
             self.levels.see(column)
-            if len(self.levels.counts) > known:
-                self._find_first(column, ids[sound])
+            self._find_first(column, ids[sound])
         elif not cells.is_text(column):
             self.moments += Moments.of(cells.numbers(column))
 
     def _find_first(self, column: pa.Array, ids: np.ndarray) -> None:
-        values = column.dictionary_decode() if cells.is_text(column) else column
-        for value in self.levels.counts:
-            if value not in self.first:
-                at = pc.index(values, pa.scalar(value, values.type)).as_py()
-                self.first[value] = int(ids[at])
+        coded = column if cells.is_text(column) else column.dictionary_encode()
+        found = np.full(len(coded.dictionary) + 1, -1, dtype=np.int64)  # the last for gaps, coded as -1
+        # Of several rows the last one that is written stays: from the end on, that is the first.
+        found[coded.indices.fill_null(-1).to_numpy()[::-1]] = ids[::-1]
+        for value, row in zip(coded.dictionary.to_pylist(), found[:-1].tolist(), strict=True):
+            if row >= 0:
+                self.first.setdefault(value, row)
+
+    def include(self, other: Counts) -> None:
+        """Adds what was counted in the rows that follow."""
+        self.levels.include(other.levels)
+        for value, row in other.first.items():
+            self.first.setdefault(value, row)
+        self.moments += other.moments
 
     def findings(self, rows: int, sample: pd.DataFrame) -> list[Finding]:
         """What makes the target impossible to learn.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from tasks.splitting.parts import PARTS, TEST, TRAIN, VALIDATION
 from tasks.store import digest
 from tasks.streaming import cells, hashing
 from tasks.streaming.arrays import ArrayWriter
-from tasks.streaming.stream import Stream
+from tasks.streaming.mapping import mapped
+from tasks.streaming.stream import Piece, Stream
 
 FILE = "codes.npy"
 """The part of each row that counts, uint8 (n,), in the order of the cleaned rows."""
@@ -79,13 +81,11 @@ def deal(cleaned: Stream, sample: pd.DataFrame, rules: Split, target: str, seed:
     told = (hashlib.sha256(), hashlib.sha256())
     kept = cleaned.stored - cleaned.out().total()
     with ArrayWriter(folder / FILE, kept, (), np.uint8) as writer:
-        for ids, batch in cleaned.batches(needed):
-            codes = rule(batch).astype(np.uint8)
+        for ids, codes, chosen in mapped(partial(_deal, rule, cleaned.source), cleaned.pieces(needed)):
             writer.write(codes)
             counts += np.bincount(codes, minlength=len(PARTS))
             told[0].update(ids.tobytes())
             told[1].update(codes.tobytes())
-            chosen = hashing.sampled(ids, cleaned.source)
             index.append(ids[chosen])
             names.append(np.array(PARTS)[codes[chosen]])
     if not counts.all():
@@ -99,25 +99,34 @@ def deal(cleaned: Stream, sample: pd.DataFrame, rules: Split, target: str, seed:
     return Dealt(parts, dict(zip(PARTS, counts.tolist(), strict=True)), whole)
 
 
+def _deal(rule: Rule, source: int, piece: Piece) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids of a piece's rows, their codes into `PARTS`, uint8, and which of them are sampled."""
+    dealt = [(ids, rule(batch).astype(np.uint8)) for ids, batch in piece.batches()]
+    if not dealt:
+        return np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.bool_)
+    ids, codes = (np.concatenate(each) for each in zip(*dealt, strict=True))
+    return ids, codes, hashing.sampled(ids, source)
+
+
 def _rule(
     cleaned: Stream, sample: pd.DataFrame, rules: Split, target: str, seed: int
 ) -> tuple[Rule, list[str]]:
     """How a batch is dealt, and the columns that it takes."""
     if rules.strategy == "time":
         assert rules.column is not None
-        return _by_time(sample, rules), [rules.column]
+        return partial(_by_time, rules.column, _cuts(sample, rules)), [rules.column]
     if rules.strategy == "column":
         assert rules.column is not None
-        return _by_name(rules.column), [rules.column]
+        return partial(_by_name, rules.column), [rules.column]
     columns = [rules.column] if rules.column else [name for name in cleaned.kinds if name != target]
+    return partial(_by_hash, rules, columns, seed), columns
 
-    def by_hash(batch: pa.Table) -> np.ndarray:
-        if rules.column:
-            _refuse_gaps(cells.missing(cells.of(batch, rules.column)), rules.column)
-        at = hashing.shares(hashing.rows(batch, columns, seed))
-        return np.select([at < rules.test, at < rules.test + rules.validation], [TEST, VALIDATION], TRAIN)
 
-    return by_hash, columns
+def _by_hash(rules: Split, columns: list[str], seed: int, batch: pa.Table) -> np.ndarray:
+    if rules.column:
+        _refuse_gaps(cells.missing(cells.of(batch, rules.column)), rules.column)
+    at = hashing.shares(hashing.rows(batch, columns, seed))
+    return np.select([at < rules.test, at < rules.test + rules.validation], [TEST, VALIDATION], TRAIN)
 
 
 def _refuse_gaps(gaps: np.ndarray, name: str) -> None:
@@ -128,8 +137,8 @@ def _refuse_gaps(gaps: np.ndarray, name: str) -> None:
         )
 
 
-def _by_time(sample: pd.DataFrame, rules: Split) -> Rule:
-    """Oldest to train, newest to test; the cuts are the sample's, and rows of one time stay together."""
+def _cuts(sample: pd.DataFrame, rules: Split) -> np.ndarray:
+    """Oldest to train, newest to test: the times between, (2,), by the sample."""
     name = str(rules.column)
     column = sample[name]
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -140,30 +149,26 @@ def _by_time(sample: pd.DataFrame, rules: Split) -> Rule:
             fix=f"put {{types: {{{name}: date}}}} into clean",
         )
     left = 1 - rules.test
-    cuts = column.quantile([left - rules.validation, left], interpolation="lower").to_numpy()
-
-    def by_time(batch: pa.Table) -> np.ndarray:
-        times = cells.numbers(cells.of(batch, name))
-        _refuse_gaps(np.isnan(times), name)
-        return np.select([times <= cuts[0], times <= cuts[1]], [TRAIN, VALIDATION], TEST)
-
-    return by_time
+    return column.quantile([left - rules.validation, left], interpolation="lower").to_numpy()
 
 
-def _by_name(name: str) -> Rule:
+def _by_time(name: str, cuts: np.ndarray, batch: pa.Table) -> np.ndarray:
+    """Rows of one time stay together."""
+    times = cells.numbers(cells.of(batch, name))
+    _refuse_gaps(np.isnan(times), name)
+    return np.select([times <= cuts[0], times <= cuts[1]], [TRAIN, VALIDATION], TEST)
+
+
+def _by_name(name: str, batch: pa.Table) -> np.ndarray:
     """The parts that a column names."""
-
-    def by_name(batch: pa.Table) -> np.ndarray:
-        column = cells.of(batch, name)
-        if not cells.is_text(column):
-            raise DataRejected(f"split.column: {quoted(name)} names no parts")
-        known = [PARTS.index(t.lower()) if t.lower() in PARTS else -1 for t in column.dictionary.to_pylist()]
-        codes = cells.by_text(column, np.array(known, dtype=np.int64), -1)
-        if (codes < 0).any():
-            raise DataRejected(
-                f"split.column: {quoted(name)} names no part in some rows",
-                fix="every row must say train, validation or test",
-            )
-        return codes
-
-    return by_name
+    column = cells.of(batch, name)
+    if not cells.is_text(column):
+        raise DataRejected(f"split.column: {quoted(name)} names no parts")
+    known = [PARTS.index(t.lower()) if t.lower() in PARTS else -1 for t in column.dictionary.to_pylist()]
+    codes = cells.by_text(column, np.array(known, dtype=np.int64), -1)
+    if (codes < 0).any():
+        raise DataRejected(
+            f"split.column: {quoted(name)} names no part in some rows",
+            fix="every row must say train, validation or test",
+        )
+    return codes

@@ -10,6 +10,8 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tasks.errors import ConfigError
 from tasks.learning import hooks
 from tasks.learning.encode import Encoder, TableInputs
 from tasks.learning.targets import Labels
@@ -26,6 +27,7 @@ from tasks.splitting.parts import TRAIN
 from tasks.store import write_json
 from tasks.streaming import dealing, learning, rowgroups, stream
 from tasks.streaming.arrays import ArrayWriter, block
+from tasks.streaming.mapping import mapped
 from tasks.streaming.stream import Stream
 
 DONE = "shards.json"
@@ -46,15 +48,8 @@ def completed(
     if not dealing.streamed(split):
         return sample
     if sample.own is not None:
-        raise _in_memory("fit.bagging")
+        raise rowgroups.in_memory("fit.bagging")
     return examples(stream.load(cleaned), split, encoder, target, sample, place)
-
-
-def _in_memory(setting: str) -> ConfigError:
-    return ConfigError(
-        f"{setting} takes rows that are in memory, and the table is read in pieces (source.stream)",
-        fix=f"set {setting}: false",
-    )
 
 
 def examples(
@@ -97,13 +92,22 @@ def _write(
         ArrayWriter(place / "codes.npy", count, (len(inputs.categories),), np.int32) as levels,
         ArrayWriter(place / "targets.npy", count, (), kind) as targets,
     ):
-        for batch in learning.train_rows(rows, split, list(dict.fromkeys(columns))):
-            found = learning.encode(inputs, batch)
-            numbers.write(found[0])
-            levels.write(found[1])
-            goal = rowgroups.frame(batch.select([target]), np.arange(batch.num_rows))[target]
-            targets.write(encoder.target.encode(goal))
+        pieces = learning.train_pieces(rows, split, list(dict.fromkeys(columns)))
+        for encoded in chain.from_iterable(mapped(partial(_encode, encoder, inputs, target), pieces)):
+            for file, found in zip((numbers, levels, targets), encoded, strict=True):
+                file.write(found)
     write_json(place / DONE, encoder.state_hash)
+
+
+def _encode(
+    encoder: Encoder, inputs: TableInputs, target: str, piece: learning.TrainPiece
+) -> list[tuple[np.ndarray, ...]]:
+    """Numbers, codes and targets of each batch of a piece's train rows."""
+    encoded: list[tuple[np.ndarray, ...]] = []
+    for batch in piece.batches():
+        goal = rowgroups.frame(batch.select([target]), np.arange(batch.num_rows))[target]
+        encoded.append((*learning.encode(inputs, batch), encoder.target.encode(goal)))
+    return encoded
 
 
 class _Column:
@@ -153,7 +157,7 @@ class Shards(Examples):
         return self.rows
 
     def __add__(self, other: Examples) -> Examples:
-        raise _in_memory("fit.refit")
+        raise rowgroups.in_memory("fit.refit")
 
     @property
     def size(self) -> int:

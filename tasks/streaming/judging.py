@@ -147,6 +147,12 @@ class Judged:
         if broken.any():
             self.broken.add(at[broken])
 
+    def include(self, piece: Judged) -> None:
+        """Adds what was counted in the rows that follow."""
+        self.broken.include(piece.broken)
+        self.cells += piece.cells
+        self.moments += piece.moments
+
     def outcome(self) -> Outcome:
         """How it went over all rows."""
         kwargs = self.entry.kwargs

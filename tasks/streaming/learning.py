@@ -6,8 +6,9 @@ skewness are those of the sampled train rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +23,46 @@ from tasks.splitting.parts import TRAIN
 from tasks.streaming import cells, dealing, stream
 from tasks.streaming.arrays import block
 from tasks.streaming.counting import Levels, Moments
-from tasks.streaming.stream import Stream
+from tasks.streaming.mapping import mapped
+from tasks.streaming.stream import Piece, Stream
+
+
+@dataclass(frozen=True)
+class TrainPiece:
+    """The train rows of a piece.
+
+    Attributes:
+        piece: All of its rows.
+        codes: The file that tells the part of every row.
+        at: Where in it those of this piece begin.
+    """
+
+    piece: Piece
+    codes: Path
+    at: int
+
+    def batches(self) -> Iterator[pa.Table]:
+        """The rows, some at a time."""
+        at = self.at
+        for ids, batch in self.piece.batches():
+            train = block(self.codes, at, at + len(ids)) == TRAIN
+            at += len(ids)
+            if train.any():
+                yield batch.filter(pa.array(train))
+
+
+def train_pieces(cleaned: Stream, split: Path, columns: list[str]) -> Iterator[TrainPiece]:
+    """The train rows, in pieces."""
+    at = 0
+    for piece in cleaned.pieces(columns):
+        yield TrainPiece(piece, split / dealing.FILE, at)
+        at += piece.kept
 
 
 def train_rows(cleaned: Stream, split: Path, columns: list[str]) -> Iterator[pa.Table]:
     """The train rows, in batches."""
-    at = 0
-    for ids, batch in cleaned.batches(columns):
-        train = block(split / dealing.FILE, at, at + len(ids)) == TRAIN
-        at += len(ids)
-        if train.any():
-            yield batch.filter(pa.array(train))
+    for piece in train_pieces(cleaned, split, columns):
+        yield from piece.batches()
 
 
 def completed(encoder: Encoder, cleaned: Path, split: Path, target: str, how: Encode) -> Encoder:
@@ -51,22 +81,50 @@ def exact(encoder: Encoder, cleaned: Stream, split: Path, target: str, how: Enco
     inputs = encoder.inputs
     if cleaned.whole or not isinstance(inputs, TableInputs):
         return encoder
-    numbers = {number.name: _Numbers() for number in inputs.numbers}
-    levels = {category.name: Levels(category.name) for category in inputs.categories}
-    goal = _Goal(target, encoder.target)
-    for batch in train_rows(cleaned, split, [*numbers, *levels, target]):
-        for name, seen in numbers.items():
-            seen.see(values(cells.of(batch, name)))
-        for name, counted in levels.items():
-            counted.see(cells.of(batch, name))
-        goal.see(cells.of(batch, target))
+    numbers, levels = ([each.name for each in some] for some in (inputs.numbers, inputs.categories))
+    none = partial(_Seen, numbers, levels, target, classes=isinstance(encoder.target, Labels))
+    seen = none()
+    for piece in mapped(partial(_see, none), train_pieces(cleaned, split, [*numbers, *levels, target])):
+        seen.include(piece)
     return Encoder(
         TableInputs(
-            tuple(numbers[number.name].corrected(number, how.numeric) for number in inputs.numbers),
-            tuple(_category(levels[category.name]) for category in inputs.categories),
+            tuple(seen.numbers[number.name].corrected(number, how.numeric) for number in inputs.numbers),
+            tuple(_category(seen.levels[category.name]) for category in inputs.categories),
         ),
-        goal.corrected(encoder.target, how.target),
+        seen.goal.corrected(encoder.target, how.target),
     )
+
+
+def _see(none: Callable[[], _Seen], piece: TrainPiece) -> _Seen:
+    """What is seen in one piece."""
+    seen = none()
+    for batch in piece.batches():
+        seen.see(batch)
+    return seen
+
+
+class _Seen:
+    """All that is counted in train rows."""
+
+    def __init__(self, numbers: list[str], levels: list[str], target: str, *, classes: bool) -> None:
+        self.numbers = {name: _Numbers() for name in numbers}
+        self.levels = {name: Levels(name) for name in levels}
+        self.goal = _Goal(target, classes=classes)
+
+    def see(self, batch: pa.Table) -> None:
+        for name, seen in self.numbers.items():
+            seen.see(values(cells.of(batch, name)))
+        for name, counted in self.levels.items():
+            counted.see(cells.of(batch, name))
+        self.goal.see(cells.of(batch, self.goal.name))
+
+    def include(self, piece: _Seen) -> None:
+        """Adds what was seen in the piece that follows."""
+        for name, seen in self.numbers.items():
+            seen.include(piece.numbers[name])
+        for name, counted in self.levels.items():
+            counted.include(piece.levels[name])
+        self.goal.include(piece.goal)
 
 
 class _Numbers:
@@ -81,6 +139,10 @@ class _Numbers:
         self.gaps += count
         self.moments += Moments.of(found[~gone] if count else found)
 
+    def include(self, piece: _Numbers) -> None:
+        self.gaps += piece.gaps
+        self.moments += piece.moments
+
     def corrected(self, number: Number, how: str) -> Number:
         number = replace(number, indicator=self.gaps > 0 and self.moments.count > 0)
         if how != "standard" or not self.moments.count:
@@ -92,8 +154,9 @@ class _Numbers:
 class _Goal:
     """Classes of the target, or moments of it and of its logarithm."""
 
-    def __init__(self, name: str, like: Labels | Scale) -> None:
-        self.levels = Levels(name) if isinstance(like, Labels) else None
+    def __init__(self, name: str, *, classes: bool) -> None:
+        self.name = name
+        self.levels = Levels(name) if classes else None
         self.plain, self.logarithm = Moments(), Moments()
 
     def see(self, column: pa.Array) -> None:
@@ -104,6 +167,12 @@ class _Goal:
         self.plain += Moments.of(found)
         if self.plain.low > 0:
             self.logarithm += Moments.of(np.log(found))
+
+    def include(self, piece: _Goal) -> None:
+        if self.levels is not None and piece.levels is not None:
+            self.levels.include(piece.levels)
+        self.plain += piece.plain
+        self.logarithm += piece.logarithm
 
     def corrected(self, known: Labels | Scale, how: str) -> Labels | Scale:
         if isinstance(known, Labels):

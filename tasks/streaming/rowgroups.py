@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.config import Columns, Source, TableSource
-from tasks.errors import ArtifactTampered, ConfigError, DataRejected, quoted
+from tasks.config import Columns, Fit, Source, TableSource
+from tasks.errors import ArtifactTampered, ConfigError, DataRejected, ModelyardError, quoted
 from tasks.sources import files, parquet, table
 from tasks.sources.infer import EXACT
 
@@ -22,6 +22,9 @@ CELLS = 2**21
 CELL_BYTES = 50
 """Memory that a cell takes at the peak of a run that holds the whole table (measured: 10.3 GB for 10 million
 rows of 20 columns)."""
+
+IN_MEMORY = ("refit", "bagging")
+"""Settings of `fit:` that take rows which are in memory."""
 
 TYPES: dict[str, pa.DataType] = {
     "integer": pa.int64(),
@@ -73,6 +76,31 @@ def is_beyond(source: Source, project: Path, columns: Columns) -> bool:
             )
         return False
     return source.stream == "always" or need(source, project) > source.memory_mb * 2**20
+
+
+def check_settings(source: Source, project: Path, columns: Columns, settings: Fit) -> None:
+    """Asks, before anything is read, whether a table in pieces can be trained on as `fit:` says.
+
+    Raises:
+        ConfigError: `fit.refit` or `fit.bagging`, which take rows that are in memory.
+    """
+    asked = [name for name in IN_MEMORY if getattr(settings, name)]
+    if not asked:
+        return
+    try:
+        beyond = is_beyond(source, project, columns)
+    except ModelyardError:
+        return  # whoever reads the source says what is wrong with it
+    if beyond:
+        raise in_memory(f"fit.{asked[0]}")
+
+
+def in_memory(setting: str) -> ConfigError:
+    """The refusal of a setting that a table in pieces can't be trained with."""
+    return ConfigError(
+        f"{setting} takes rows that are in memory, and the table is read in pieces (source.stream)",
+        fix=f"set {setting}: false",
+    )
 
 
 def need(source: TableSource, project: Path) -> int:
@@ -150,8 +178,41 @@ def _kind(stored: pa.DataType, *, gaps: bool) -> str:
     return "text" if pa.types.is_string(stored) else "date"
 
 
+Span = tuple[Part, tuple[int, ...]]
+"""A file and some of its row groups."""
+
+
+def pieces(parts: Sequence[Part], rows: int) -> Iterator[tuple[tuple[Span, ...], int]]:
+    """All row groups of some files, cut into pieces, each with its rows.
+
+    A piece has so many row groups, of one file or of several small ones, that they have about `rows` rows
+    together; a larger row group is a piece by itself.
+
+    Raises:
+        ArtifactTampered: A file is not what it was.
+    """
+    held, count = list[Span](), 0
+    for part in parts:
+        part.check()
+        with files.opened(part.path, part.name) as file:
+            footer = parquet.opened(file, part.name).metadata
+        for groups in _together(footer, rows):
+            more = sum(footer.row_group(group).num_rows for group in groups)
+            if held and count + more > rows:
+                yield tuple(held), count
+                held, count = [], 0
+            held.append((part, tuple(groups)))
+            count += more
+    if held:
+        yield tuple(held), count
+
+
 def batches(
-    part: Part, kinds: Mapping[str, str], columns: Sequence[str] | None = None, size: int | None = None
+    part: Part,
+    kinds: Mapping[str, str],
+    columns: Sequence[str] | None = None,
+    size: int | None = None,
+    groups: Sequence[int] | None = None,
 ) -> Iterator[pa.Table]:
     """The rows of one file in order, some at a time.
 
@@ -160,6 +221,7 @@ def batches(
         kinds: Type of each of its columns, one of `TYPES`.
         columns: Those to read; all of `kinds` by default.
         size: Rows of a batch, at most; by default so many that a batch has `CELLS` cells of the table.
+        groups: Row groups to read together; by default all, as many together as make a batch.
 
     Raises:
         ArtifactTampered: The file is not what it was.
@@ -170,8 +232,9 @@ def batches(
     texts = [name for name in names if kinds[name] == "text"]
     with files.opened(part.path, part.name) as file:
         stored = parquet.opened(file, part.name, texts)
-        for groups in _together(stored.metadata, size or batch_rows(kinds)):
-            for found in parquet.row_groups(stored, part.name, groups, names, size or batch_rows(kinds)):
+        size = size or batch_rows(kinds)
+        for chosen in _together(stored.metadata, size) if groups is None else [groups]:
+            for found in parquet.row_groups(stored, part.name, chosen, names, size):
                 arrays = [_plain(found[name], kinds[name], name, part.name) for name in names]
                 yield pa.table(arrays, names=names)
 

@@ -14,12 +14,60 @@ from tasks.records import from_json
 from tasks.store import write_json
 from tasks.streaming import hashing, rowgroups
 from tasks.streaming.bits import Bits
-from tasks.streaming.rowgroups import Part
+from tasks.streaming.rowgroups import Part, Span
 
 FILE = "stream.json"
 OUT = "out.npy"
 ID = "__row__"
 """Column that holds the row ids, where they are not the rows' positions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """Neighbouring rows of a table in files: what is worked on at a time, here or elsewhere.
+
+    Attributes:
+        spans: The row groups that hold them.
+        kinds: Type of each column of the files.
+        names: The columns to read.
+        size: Rows of a batch, at most.
+        start: Position of the first row.
+        rows: How many there are, those to pass over included.
+        gone: One bit for each row that is to be passed over; None where there is none.
+        numbered: Whether the files hold row ids in a column of their own.
+    """
+
+    spans: tuple[Span, ...]
+    kinds: dict[str, str]
+    names: tuple[str, ...]
+    size: int
+    start: int
+    rows: int
+    gone: np.ndarray | None
+    numbered: bool
+
+    @property
+    def kept(self) -> int:
+        """Rows that count."""
+        return self.rows - (0 if self.gone is None else int(np.bitwise_count(self.gone).sum(dtype=np.int64)))
+
+    def batches(self) -> Iterator[tuple[np.ndarray, pa.Table]]:
+        """Row ids, int64 (n,), and columns of the rows that count, some at a time.
+
+        Raises:
+            ArtifactTampered: A file is not what it was.
+        """
+        gone = None if self.gone is None else np.unpackbits(self.gone, count=self.rows).astype(bool)
+        at, read = 0, [*self.names, *([ID] if self.numbered else [])]
+        for part, groups in self.spans:
+            for found in rowgroups.batches(part, self.kinds, read, self.size, groups):
+                ids = _ids(found, self.start + at, numbered=self.numbered)
+                rows, out = found.select(self.names), None if gone is None else gone[at : at + len(ids)]
+                at += len(ids)
+                if out is not None and out.any():
+                    ids, rows = ids[~out], rows.filter(pa.array(~out))
+                if len(ids):
+                    yield ids, rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,18 +110,22 @@ class Stream:
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[np.ndarray, pa.Table]]:
         """Row ids, int64 (n,), and columns of every row that counts, some rows at a time."""
+        for piece in self.pieces(columns):
+            yield from piece.batches()
+
+    def pieces(self, columns: Sequence[str] | None = None) -> Iterator[Piece]:
+        """All rows in pieces, in order; how they are cut depends on the files alone."""
         out, start = self.out(), 0
-        names = list(self.kinds if columns is None else columns)
         kinds = {**self.kinds, **({ID: "integer"} if self.numbered else {})}
-        for part in self.parts:
-            for found in rowgroups.batches(part, kinds, [*names, *([ID] if self.numbered else [])]):
-                ids, rows = _ids(found, start, numbered=self.numbered), found.select(names)
-                gone = out.mask(start, len(ids))
-                start += len(ids)
-                if gone.any():
-                    ids, rows = ids[~gone], rows.filter(pa.array(~gone))
-                if len(ids):
-                    yield ids, rows
+        names = tuple(self.kinds if columns is None else columns)
+        size = rowgroups.batch_rows(kinds)
+        for spans, rows in rowgroups.pieces(self.parts, size):
+            gone = out.mask(start, rows)
+            yield Piece(
+                spans=spans, kinds=kinds, names=names, size=size, start=start, rows=rows,
+                gone=np.packbits(gone) if gone.any() else None, numbered=self.numbered,
+            )  # fmt: skip
+            start += rows
 
     def save(self, folder: Path, out: Bits) -> None:
         """Writes `stream.json` and the rows to pass over into an existing folder."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from tasks.checks import prechecks, suite
 from tasks.checks.inspection import Inspection
-from tasks.checks.suite import Outcome, Suite
+from tasks.checks.suite import Entry, Outcome, Suite
 from tasks.config import Columns, Source, TableSource, Task, Validate
 from tasks.dataset import Dataset
 from tasks.records import FileRecord, Finding
@@ -23,8 +24,9 @@ from tasks.streaming import cells, hashing, judging, rowgroups
 from tasks.streaming.bits import Bits
 from tasks.streaming.counting import Counts
 from tasks.streaming.judging import Judged
+from tasks.streaming.mapping import mapped
 from tasks.streaming.rowgroups import Part
-from tasks.streaming.stream import Stream
+from tasks.streaming.stream import Piece, Stream
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,13 @@ def inspect(
         DataRejected: Great Expectations failed as a whole.
     """
     stream = told.stream
-    features = [name for name in told.kinds if name != target and name not in columns.drop]
-    passing = _Pass(stream, asked, features, target if target in told.kinds else None, kind)
-    for ids, batch in stream.batches():
-        passing.see(ids, batch)
+    asking = _Asking.of(stream, asked, target, kind, columns)
+    passing = _Pass(asking, Bits(stream.source))
+    for seen in mapped(partial(_see, asking), stream.pieces()):
+        passing.include(seen)
     for part in told.parts:
         part.check()
-    outcomes = passing.outcomes(asked, docs, show_values=rules.show_values)
+    outcomes = passing.outcomes(asked, docs, whole=stream.whole, show_values=rules.show_values)
     findings = _structure(passing.sample, target, columns) + passing.findings(rules.null_share)
     broken = passing.broken | passing.told_by(outcomes)
     out = Bits(stream.source)
@@ -169,33 +171,78 @@ def inspect(
     )
 
 
-class _Pass:
-    """All that is counted while the rows pass by."""
+@dataclass(frozen=True)
+class _Asking:
+    """What every piece is asked.
 
-    def __init__(
-        self, stream: Stream, asked: Suite, features: list[str], target: str | None, kind: Task
-    ) -> None:
-        self.stream, self.target, self.kind = stream, target, kind
-        self.features = features
-        self.gaps = dict.fromkeys(features, 0)
-        self.answers = Counts.of_target(target, kind)
-        self.broken: dict[str, Bits] = {}
-        self.judged: dict[int, Judged] = {}
-        self.unjudged: list[str] = []
+    Attributes:
+        rows: Rows of the table.
+        features: Columns to learn from.
+        target: The column to predict; None where the table lacks it.
+        task: Of the project.
+        counted: Expectations that counts can judge, by their position in the suite.
+        unjudged: Types of the others, which go by a sample that is not all of the rows.
+    """
+
+    rows: int
+    features: tuple[str, ...]
+    target: str | None
+    task: Task
+    counted: dict[int, Entry]
+    unjudged: tuple[str, ...]
+
+    @staticmethod
+    def of(stream: Stream, asked: Suite, target: str, task: Task, columns: Columns) -> _Asking:
+        """Raises ConfigError for an expectation that neither counts nor a sample can judge."""
+        counted, unjudged = dict[int, Entry](), list[str]()
         for position, entry in enumerate(asked.entries):
             if judging.countable(entry, stream.kinds):
-                self.judged[position] = Judged(entry, Bits(stream.source))
+                counted[position] = entry
             elif not stream.whole:
                 judging.refuse_untold(entry, f"{asked.path.name}: expectations[{position}]")
-                self.unjudged.append(entry.type)
+                unjudged.append(entry.type)
+        features = tuple(name for name in stream.kinds if name != target and name not in columns.drop)
+        there = target if target in stream.kinds else None
+        return _Asking(stream.source, features, there, task, counted, tuple(unjudged))
+
+
+def _see(asking: _Asking, piece: Piece) -> _Pass:
+    """What is counted in one piece."""
+    passing = _Pass(asking, Bits.of_piece(piece.start, piece.rows))
+    for ids, batch in piece.batches():
+        passing.see(ids, batch)
+    return passing
+
+
+class _Pass:
+    """All that is counted while the rows of a piece, or of all pieces, pass by."""
+
+    def __init__(self, asking: _Asking, none: Bits) -> None:
+        """Nothing seen yet; `none` is the empty set of the rows that are to come."""
+        self.asking, self.none = asking, none
+        self.gaps = dict.fromkeys(asking.features, 0)
+        self.answers = Counts.of_target(asking.target, asking.task)
+        self.broken: dict[str, Bits] = {}
+        self.judged = {at: Judged(entry, none | none) for at, entry in asking.counted.items()}
         self.kept: list[pd.DataFrame] = []
+
+    def include(self, piece: _Pass) -> None:
+        """Adds what was counted in the piece that follows."""
+        for name, count in piece.gaps.items():
+            self.gaps[name] += count
+        for reason, rows in piece.broken.items():
+            self.broken.setdefault(reason, self.none | self.none).include(rows)
+        for position, one in piece.judged.items():
+            self.judged[position].include(one)
+        self.answers.include(piece.answers)
+        self.kept += piece.kept
 
     def see(self, ids: np.ndarray, batch: pa.Table) -> None:
         sound = np.ones(len(ids), dtype=bool)
-        if self.target is not None:
-            gone = cells.blank(cells.of(batch, self.target))
-            sound &= self._set_aside(f"{self.target}: target missing", ids, gone)
-        for name in (*self.features, *([self.target] if self.target else [])):
+        target = self.asking.target
+        if target is not None:
+            sound &= self._set_aside(f"{target}: target missing", ids, cells.blank(cells.of(batch, target)))
+        for name in (*self.asking.features, *([target] if target else [])):
             column = cells.of(batch, name)
             if name in self.gaps:
                 self.gaps[name] += int(cells.missing(column).sum())
@@ -204,13 +251,13 @@ class _Pass:
         for one in self.judged.values():
             one.see(batch, ids, sound)
         self.answers.see(batch, ids, sound)
-        chosen = hashing.sampled(ids, self.stream.source)
+        chosen = hashing.sampled(ids, self.asking.rows)
         if chosen.any():
             self.kept.append(rowgroups.frame(batch.filter(pa.array(chosen)), ids[chosen]))
 
     def _set_aside(self, reason: str, ids: np.ndarray, broken: np.ndarray) -> np.ndarray:
         if broken.any():
-            self.broken.setdefault(reason, Bits(self.stream.source)).add(ids[broken])
+            self.broken.setdefault(reason, self.none | self.none).add(ids[broken])
         return ~broken
 
     @property
@@ -220,7 +267,7 @@ class _Pass:
             self.kept = [pd.concat(self.kept)]
         return self.kept[0]
 
-    def outcomes(self, asked: Suite, docs: Path, *, show_values: bool) -> tuple[Outcome, ...]:
+    def outcomes(self, asked: Suite, docs: Path, *, whole: bool, show_values: bool) -> tuple[Outcome, ...]:
         """Great Expectations' answers for the sample, and the counts of all rows in their place."""
         rows = self.sample
         bad = np.zeros(len(rows), dtype=bool)
@@ -231,7 +278,7 @@ class _Pass:
         for position, outcome in enumerate(found):
             if position in self.judged and not outcome.could_not_run:
                 found[position] = self.judged[position].outcome()
-            elif not self.stream.whole:
+            elif not whole:
                 # Rows that only the sample shows can't be set aside in all the others.
                 notes = f"{outcome.notes} (judged on a sample of {len(sound):,} rows)".strip()
                 found[position] = replace(outcome, rows=None, notes=notes)
@@ -246,18 +293,18 @@ class _Pass:
             if position in self.judged:
                 rows = self.judged[position].broken
             else:
-                rows = Bits(self.stream.source)
+                rows = self.none | self.none
                 rows.add(np.array(outcome.rows, dtype=np.int64))
             told[outcome.title] = told[outcome.title] | rows if outcome.title in told else rows
         return told
 
     def findings(self, null_share: float) -> list[Finding]:
         """What is wrong with columns as wholes."""
-        rows = self.stream.source
+        rows = self.asking.rows
         found = [prechecks.gaps_in(name, count, rows, null_share) for name, count in self.gaps.items()]
         return [
             *(one for one in found if one),
-            *(self.answers.findings(rows, self.sample) if self.target else []),
+            *(self.answers.findings(rows, self.sample) if self.asking.target else []),
         ]
 
 
@@ -268,6 +315,7 @@ def _structure(sample: pd.DataFrame, target: str, columns: Columns) -> list[Find
 
 
 def _by_sample(passing: _Pass, stream: Stream) -> list[Finding]:
-    others = f" and {len(passing.unjudged)} expectations" if passing.unjudged else ""
+    unjudged = passing.asking.unjudged
+    others = f" and {len(unjudged)} expectations" if unjudged else ""
     told = replace(stream, sample=len(passing.sample)).told(f"the Data Docs{others} go by")
     return [Finding(rule="sample", severity="warn", message=message) for message in told]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from types import TracebackType
 
@@ -22,16 +20,15 @@ class Writer:
     """A file that grows by frames.
 
     Attributes:
-        kinds: Type of each column, one of `rowgroups.TYPES`; empty before the first frame.
+        kinds: Type of each column, one of `rowgroups.TYPES`; where none are given, those of the first frame.
         rows: Rows written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kinds: dict[str, str] | None = None) -> None:
         self.path = path
-        self.kinds: dict[str, str] = {}
+        self.kinds = kinds or {}
         self.rows = 0
         self._file: pq.ParquetWriter | None = None
-        self._ids, self._hashes = hashlib.sha256(), hashlib.sha256()
 
     def __enter__(self) -> Writer:
         return self
@@ -54,17 +51,9 @@ class Writer:
         table = self._typed(found)
         hashes = hashing.rows(table, table.column_names)
         ids = rows.index.to_numpy(dtype=np.int64)
-        self._ids.update(ids.tobytes())
-        self._hashes.update(hashes.tobytes())
         self._append(table.append_column(ID, pa.array(ids)))
         self.rows += len(rows)
         return hashes
-
-    @property
-    def digest(self) -> str:
-        """Hex sha256 over names and types of the columns, row ids, and hashes of the rows."""
-        told = json.dumps([self.kinds, self._ids.hexdigest(), self._hashes.hexdigest()])
-        return hashlib.sha256(told.encode()).hexdigest()
 
     def _typed(self, found: pa.Table) -> pa.Table:
         if found.column_names != list(self.kinds):

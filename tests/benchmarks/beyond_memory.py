@@ -1,15 +1,20 @@
 """Tables beyond memory: made rows of 20 mixed columns through validate, clean, split and one epoch of fit.
 
     python tests/benchmarks/beyond_memory.py [--rows 1e5,1e6,1e7] [--place FOLDER] [--memory-mb 4096]
+        [--engine here|processes|dask] [--workers 2]
 
 Each size runs in a process of its own, with `source.stream: always`, so that one way of working is compared
 with itself; CPU seconds, since wall time tells what else the machine does. The last column is a step's cost a
-row against that of the size before: 1 is linear, less than 1 means that the fixed cost weighs less.
+row against that of the size before: 1 is linear, less than 1 means that the fixed cost weighs less. With
+`--engine` the pieces go to `--workers` processes of this machine, or of a Dask cluster that is started on it;
+CPU seconds are then those of all processes, and the digests that are printed must be those of `here`. The
+workers have imported what they need before the clock runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import resource
 import shutil
@@ -18,6 +23,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +88,50 @@ SUITE = [
 ]
 
 
-def child(place: Path, memory_mb: int) -> None:
+@contextmanager
+def engine(name: str, workers: int) -> Iterator[Callable[[], float]]:
+    """Works through an engine in the block; answers a function for the CPU seconds of all processes."""
+    import psutil
+
+    def spent() -> float:
+        children = [each.cpu_times() for each in psutil.Process().children(recursive=True)]
+        return time.process_time() + sum(each.user + each.system for each in children)
+
+    if name == "here":
+        yield spent
+        return
+    from tasks.streaming import mapping
+    from tasks.streaming.mapping import processes
+
+    with ExitStack() as stack:
+        if name == "dask":
+            from distributed import LocalCluster
+
+            from flows.cluster.dasking import connected
+            from tasks.config import Cluster
+
+            local = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1))
+            asked = Cluster(engine="dask", address=local.scheduler_address, workers=workers)
+            through = stack.enter_context(connected(asked, Path(__file__).resolve().parents[2]))
+        else:
+            through = stack.enter_context(processes.pool(workers))
+        list(through(imported, ["tasks.clean"] * 8 * workers))
+        stack.enter_context(mapping.through(through))
+        yield spent
+
+
+def imported(name: str) -> None:
+    importlib.import_module(name)
+    time.sleep(0.2)  # so that no worker takes them all
+
+
+def child(place: Path, memory_mb: int, engine_name: str, workers: int) -> None:
+    """Runs the steps by an engine."""
+    with engine(engine_name, workers) as spent:
+        measure(place, memory_mb, spent)
+
+
+def measure(place: Path, memory_mb: int, spent: Callable[[], float]) -> None:
     """Runs the steps on `place/table.parquet`; prints CPU and wall seconds and the peak of each as JSON."""
     from tasks.clean import clean
     from tasks.config import (
@@ -113,10 +163,10 @@ def child(place: Path, memory_mb: int) -> None:
     work, told = place / "work", {}
 
     def measured(name, step, *args, **kwargs):
-        cpu, wall = time.process_time(), time.perf_counter()
+        cpu, wall = spent(), time.perf_counter()
         with Peak() as peak:
             record = step.fn(*args, **kwargs)
-        told[name] = [time.process_time() - cpu, time.perf_counter() - wall, peak.mb]
+        told[name] = [spent() - cpu, time.perf_counter() - wall, peak.mb]
         return record
 
     loop = training.train
@@ -139,6 +189,7 @@ def child(place: Path, memory_mb: int) -> None:
         metric="rmsle", seed=0, work=work,
     )  # fmt: skip
     told["rmsle"] = fitted.history[0].validation_metric
+    told["digests"] = [raw.fingerprint[:8], rows.digest[:8], parts.hash[:8]]
     told["rows"] = [raw.read, rows.kept, parts.train]
     told["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     told["disk"] = sum(p.stat().st_size for p in work.rglob("*") if p.is_file()) / 2**20
@@ -170,10 +221,12 @@ def main() -> None:
     asked.add_argument("--rows", default="1e5,1e6,1e7")
     asked.add_argument("--place", type=Path, default=Path(tempfile.gettempdir()))
     asked.add_argument("--memory-mb", type=int, default=4096)
+    asked.add_argument("--engine", choices=("here", "processes", "dask"), default="here")
+    asked.add_argument("--workers", type=int, default=2)
     asked.add_argument("--child", type=Path)
     given = asked.parse_args()
     if given.child:
-        child(given.child, given.memory_mb)
+        child(given.child, given.memory_mb, given.engine, given.workers)
         return
     print("| rows | step | CPU s | us a row | wall s | peak MB | cost a row, against the size before |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
@@ -182,7 +235,7 @@ def main() -> None:
         rows = int(float(size))
         place = Path(tempfile.mkdtemp(dir=given.place, prefix="beyond-"))
         try:
-            before = run(place, rows, given.memory_mb, before)
+            before = run(place, rows, given, before)
         finally:
             shutil.rmtree(place)
 
@@ -191,13 +244,16 @@ def log(text: str) -> None:
     print("#", text, file=sys.stderr, flush=True)
 
 
-def run(place: Path, rows: int, memory_mb: int, before: dict[str, float]) -> dict[str, float]:
+def run(place: Path, rows: int, given: argparse.Namespace, before: dict[str, float]) -> dict[str, float]:
     """Measures one size, prints its lines, answers the cost a row of each step."""
     began = time.process_time()
     make(place / "table.parquet", rows)
     size = (place / "table.parquet").stat().st_size / 2**20
     log(f"{rows:.0e} rows made in {time.process_time() - began:.0f} s: {size:,.0f} MB")
-    command = [sys.executable, __file__, "--child", str(place), "--memory-mb", str(memory_mb)]
+    command = [
+        sys.executable, __file__, "--child", str(place), "--memory-mb", str(given.memory_mb),
+        "--engine", given.engine, "--workers", str(given.workers),
+    ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -211,6 +267,7 @@ def run(place: Path, rows: int, memory_mb: int, before: dict[str, float]) -> dic
         told_so = f"{cpu:.1f} | {1e6 * cost:.2f} | {wall:.1f} | {peak:,.0f} | {ratio}"
         print(f"| {rows:.0e} | {name} | {told_so} |", flush=True)
     kept, error, disk = told["rows"], told["rmsle"], told["disk"]
+    log(f"digests of source, cleaned rows and split: {' '.join(told['digests'])}")
     log(f"rows read, kept and trained on {kept}; RMSLE {error:.4f}; {disk:,.0f} MB of outputs")
     return costs
 

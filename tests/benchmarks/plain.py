@@ -57,7 +57,8 @@ def run(project: str, source: Path | None, settings: tuple[str, ...]) -> dict[st
     from tasks import clean, config, sources, split
     from tasks.ladder import baselines
     from tasks.ladder.comparison import CANDIDATE
-    from tasks.ladder.rungs import Rows, compare_all
+    from tasks.ladder.rows import Rows
+    from tasks.ladder.rungs import compare_all
     from tasks.learning import scoring
     from tasks.splitting.parts import PARTS
 

@@ -163,3 +163,18 @@ def trained(yard: Yard) -> dict[str, Any]:
     answer = yard("train", "rings", "--json")
     assert answer.code == 0, answer.err
     return answer.document
+
+
+@pytest.fixture(scope="session")
+def busy(opened: Callable[[], AbstractContextManager[Yard]]) -> Iterator[Yard]:
+    """The yard of tests that train again and again, while others look at the latest run of theirs."""
+    with opened() as yard:
+        yield yard
+
+
+@pytest.fixture(scope="session")
+def busy_trained(busy: Yard) -> dict[str, Any]:
+    """Its first training's document."""
+    answer = busy("train", "rings", "--json")
+    assert answer.code == 0, answer.err
+    return answer.document

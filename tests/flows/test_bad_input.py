@@ -72,6 +72,20 @@ def test_cuda_where_there_is_none(yard, unchanged) -> None:
     assert {path.name for path in work.iterdir()} == before
 
 
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_settings_that_a_table_in_pieces_can_not_be_trained_with(
+    command: str, yard, unchanged, ring_rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    work = yard.root / "data" / "rings" / "work" / "validate"
+    before = {path.name for path in work.iterdir()}
+    ring_rows.to_parquet(tmp_path / "rows.parquet")
+    words = ["--source", str(tmp_path / "rows.parquet")]
+    words += ["--set", "source.stream=always", "--set", "fit.refit=true"]
+    text = "fit.refit takes rows that are in memory"
+    check_refusal(yard(command, "rings", *words, "--json"), 2, "CONFIG", text)
+    assert {path.name for path in work.iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("content", "name", "text"),
     [

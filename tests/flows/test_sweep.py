@@ -16,9 +16,9 @@ import pytest
 from rich.console import Console
 
 from flows import past
-from flows.books import winner
 from flows.commands import sweeping
 from flows.commands.options import Common
+from flows.sweeping import winner
 from tasks.errors import ConfigError
 from tasks.registry import backend, tracking
 

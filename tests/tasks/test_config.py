@@ -43,7 +43,8 @@ def load(tmp_path):
 def lines(caught):
     """The single problems of a configuration error, without the file's name and their count."""
     first, *others = str(caught.value).splitlines()
-    return [line.strip() for line in others] or [first.partition("project.yaml: ")[2]]
+    found = others or [first.partition("project.yaml: ")[2] or first]
+    return [line.strip().removeprefix("--set ") for line in found]
 
 
 # --- what is right --------------------------------------------------------------------------------------
@@ -218,19 +219,19 @@ WRONG = {
     "fit.learning_rate=0": "fit.learning_rate: got 0; input should be greater than 0",
     "fit.learning_rate=fast": "fit.learning_rate: got 'fast'; input should be a valid number, unable to parse string as a number",
     "fit=3": "fit: got 3; input should be a mapping",
-    "fit.device=no": "fit.device: got 'no'; input should be 'auto', 'cpu', 'cuda' or 'mps'",
+    "fit.device=no": "fit.device: got 'no'; known: auto, cpu, cuda, mps",
     "seed=-1": "seed: got -1; input should be greater than or equal to 0",
     "seed=12:30:45": "seed: got '12:30:45'; input should be a valid integer, unable to parse string as an integer",
     "target=1.10": "target: got 1.1; input should be a valid string",
     "split.test=1": "split.test: got 1; input should be less than 1",
     "split.test=0.9": "split: validation 0.15 + test 0.9 leave no rows to train on",
     "split.strategy=group": "split: strategy 'group' needs split.column, the name of a column",
-    "split.strategy=grop": "split.strategy: got 'grop'; input should be 'random', 'stratified', 'group', 'time', 'key' or 'column'",
+    "split.strategy=grop": "split.strategy: got 'grop'; did you mean 'group'?",
     "clean=[{tirm: [a]}]": "clean.0: got a mapping; expected one operation of: types, trim, case, missing, scale, rename, keep, only, normalise or package.module:function",
     "clean=[trim]": "clean.0: got 'trim'; expected one operation of: types, trim, case, missing, scale, rename, keep, only, normalise or package.module:function",
     "clean=[null]": "clean.0: got None; expected one operation of: types, trim, case, missing, scale, rename, keep, only, normalise or package.module:function",
     "clean=[{trim: a}]": "clean.0.trim: got 'a'; input should be a list",
-    "clean=[{types: {trim: numbr}}]": "clean.0.types.trim: got 'numbr'; input should be 'number', 'integer', 'text', 'date' or 'boolean'",
+    "clean=[{types: {trim: numbr}}]": "clean.0.types.trim: got 'numbr'; did you mean 'number'?",
     "clean=[{keep: {a: [5, 1]}}]": "clean.0.keep: a: low 5.0 lies above high 1.0",
     "gate=[{better_then: ridge}]": "gate.0: got a mapping; expected one criterion of: better_than, not_worse_than, metric",
     "gate=[3]": "gate.0: got 3; expected one criterion of: better_than, not_worse_than, metric",
@@ -240,8 +241,8 @@ WRONG = {
     "gate=[{metric: rmse, at_most: 1, slice: twon}]": "gate.0.slice: unknown name 'twon'; did you mean 'town'?",
     "evaluate.metric=accuracy": "evaluate.metric: unknown name 'accuracy'; known: rmse, mae, rmsle, r2",
     "fit.metric=maee": "fit.metric: unknown name 'maee'; did you mean 'mae'?",
-    "network.kind=mpl": "network: got a mapping; expected kind: neuron, mlp, cnn, rnn, wide, wide_deep, encoder or package.module:factory",
-    "source={kind: tabel, path: x}": "source: got a mapping; expected kind: table, idx, images, texts, package or package.module:function",
+    "network.kind=mpl": "network.kind: got 'mpl'; expected kind: neuron, mlp, cnn, rnn, wide, wide_deep, encoder or package.module:factory",
+    "source={kind: tabel, path: x}": "source.kind: got 'tabel'; expected kind: table, idx, images, texts, package or package.module:function",
     "source={kind: 'mine:load', optoins: {}}": "source.optoins: unknown key; did you mean 'options'?",
     "steps=[{run: 'mine:look'}]": "steps.0: expected exactly one of after and before",
     "steps=[{run: 'mine:look', atfer: fit}]": "steps.0.atfer: unknown key; did you mean 'after'?",
@@ -253,7 +254,7 @@ WRONG = {
     "retrain.drift=0": "retrain.drift: got 0; input should be greater than 0",
     "retrain.cool_down_hours=-1": "retrain.cool_down_hours: got -1; input should be greater than or equal to 0",
     "sweep.trails=9": "sweep.trails: unknown key; known: space, pruner",
-    "sweep.pruner=medain": "sweep.pruner: got 'medain'; input should be 'median', 'halving' or 'none'",
+    "sweep.pruner=medain": "sweep.pruner: got 'medain'; did you mean 'median'?",
     "sweep.space={fit.leraning_rate: [1, 2]}": "sweep.space.fit.leraning_rate: no setting that a sweep can change; did you mean 'fit.learning_rate'?",
     "sweep.space={network.widths: [[1], [2]]}": "sweep.space.network.widths: no setting that a sweep can change; did you mean 'network.bin_width'?",
     "sweep.space={fit.metric: [mae, rmse]}": "sweep.space.fit.metric: stays as it is in a sweep",
@@ -275,6 +276,18 @@ def test_each_mistake_has_its_line(load, setting):
         load(setting)
     assert lines(caught)[0] == WRONG[setting]
     assert caught.value.exit_code == 2
+
+
+def test_a_mistake_of_the_command_line_is_told_as_such(load):
+    with pytest.raises(ConfigError, match=r"^--set fit\.epochs: got 0; "):
+        load("fit.epochs=0")
+    with pytest.raises(ConfigError, match=r"^--set fit\.epoch: unknown key; did you mean 'epochs'\?$"):
+        load("fit={epoch: 3}")
+    with pytest.raises(ConfigError) as caught:
+        load("fit.epochs=0", text=BASE + "fit: {epoch: 3}\n")
+    first, *others = str(caught.value).splitlines()
+    assert first.endswith("project.yaml: 2 errors")
+    assert [line.split(":")[0].strip() for line in others] == ["--set fit.epochs", "fit.epoch"]
 
 
 def test_all_mistakes_are_told_at_once(load):

@@ -10,10 +10,11 @@ import pytest
 
 from tasks.config import BetterThan, Columns, Encode, Evaluate, Limit, NotWorseThan
 from tasks.dataset import Dataset
-from tasks.errors import ArtifactTampered, ConfigError
+from tasks.errors import ArtifactTampered, ConfigError, DataRejected
 from tasks.evaluate import evaluate
-from tasks.ladder import baselines, rungs
+from tasks.ladder import ahead, baselines
 from tasks.ladder.baselines import Answer
+from tasks.ladder.rows import read_rows
 from tasks.learning import scoring
 from tasks.predictions import Predictions
 from tasks.records import (
@@ -174,6 +175,19 @@ def sure(yard: Yard, wrong_every: int = 40):
         return Predictions(said, probabilities, np.arange(3))
 
     return predict
+
+
+def test_baselines_that_were_answered_beside_the_training_are_not_fitted_again(prices, answers, monkeypatch):
+    answers["fitted"] = lambda rows: Predictions(np.full(len(rows), 1e5))
+    early = {"median": Answer(Predictions(np.full(len(prices.test), 2e5)), 7.0)}
+    asked = []
+    monkeypatch.setattr(ahead, "collected", lambda question: asked.append(question) or early)
+    done = prices.run(rules=Evaluate(metric="mae", baselines=("median", "ridge")))
+    seconds = {score.name: score.seconds for score in done.scores}
+    assert seconds["median"] == 7.0
+    assert 0 < seconds["ridge"] < 7.0, "one that is missing is fitted here"
+    assert asked[0].names == ("median", "ridge")
+    assert asked[0].learned_from == ("train",)
 
 
 def test_regression_from_raw_rows_to_a_judged_ladder(prices, answers):
@@ -447,8 +461,8 @@ def test_an_unknown_slice_is_named_before_anything_is_scored(prices, answers):
 def test_a_row_that_the_stored_rows_lack_is_named(prices):
     part = prices.part.copy()
     part.loc[9999] = "test"
-    with pytest.raises(rungs.DataRejected, match="row 9999"):
-        rungs.read_rows(prices.home / "raw", prices.home / "clean", part, "price", "regression")
+    with pytest.raises(DataRejected, match="row 9999"):
+        read_rows(prices.home / "raw", prices.home / "clean", part, "price", "regression")
 
 
 def test_baselines_learn_from_the_rows_that_the_candidate_learned_from(prices, answers, monkeypatch):

@@ -10,12 +10,10 @@ import pytest
 
 from flows import occupation
 from flows.reuse import collecting
-from flows.reuse.collecting import Reach
-from tasks import store
+from flows.reuse.collecting import NOTHING, Reach
+from tasks import lease, store
 from tasks.records import Step
 from tasks.registry import backend, tracking
-
-NOTHING = Reach(frozenset(), frozenset())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +93,21 @@ def test_a_dry_run_names_what_then_goes(root, work):
     assert done == planned | {"dry_run": False}
     assert [home.exists() for home in homes] == [False, False, True]
     assert sorted(path.name for path in (work / "clean").iterdir()) == [homes[2].name]
+
+
+def test_the_registry_is_read_once_and_when_no_run_can_end_any_more(root, work, monkeypatch):
+    made(work, "clean", 1)
+    made(root / "data" / "other" / "work", "clean", 1)
+    seen, slots = [], [occupation.slot(root, f"project-{name}") for name in ("rings", "other")]
+
+    def reached(_):
+        seen.append([lease.is_held(slot) for slot in slots])
+        return NOTHING
+
+    monkeypatch.setattr(collecting, "reached", reached)
+    collecting.collect(root, keep=1, dry_run=False)
+    assert seen == [[True, True]]
+    assert not any(lease.is_held(slot) for slot in slots)
 
 
 def test_a_project_of_which_a_run_goes_on_is_left_alone(root, work):

@@ -44,7 +44,8 @@ def load(tmp_path):
 
 def lines(caught):
     first, *others = str(caught.value).splitlines()
-    return [line.strip() for line in others] or [first.partition("project.yaml: ")[2]]
+    found = others or [first.partition("project.yaml: ")[2] or first]
+    return [line.strip().removeprefix("--set ") for line in found]
 
 
 def test_a_preset_is_laid_over_the_file_key_by_key(load):
@@ -84,7 +85,7 @@ WRONG = {
     "presets: {quick: {ftt: {}}}": "presets.quick.ftt: not for a preset, which sets encode, network, fit, evaluate, gate",
     "presets: {quick: {split: {test: 0.5}}}": "presets.quick.split: not for a preset, which sets encode, network, fit, evaluate, gate",
     "presets: {quick: {gate: [{better_than: rigde}]}}": "presets.quick.gate.0.better_than: unknown name 'rigde'; did you mean 'ridge'?",
-    "presets: {quick: {network: {kind: mpl}}}": "presets.quick.network: got a mapping; expected kind: neuron, mlp, cnn, rnn, wide, wide_deep, encoder or package.module:factory",
+    "presets: {quick: {network: {kind: mpl}}}": "presets.quick.network.kind: got 'mpl'; expected kind: neuron, mlp, cnn, rnn, wide, wide_deep, encoder or package.module:factory",
     "presets: {quick: 3}": "presets.quick: got 3; expected sections",
     "presets: {1: {}}\npreset: qwertz": "preset: unknown name 'qwertz'; known: standard, 1",
     "presets: [quick]": "presets: got ['quick']; expected names, each with sections",

@@ -81,3 +81,39 @@ def test_address_for_asyncpg() -> None:
     assert (url.drivername, url.port, url.query) == ("postgresql+asyncpg", 5433, {"ssl": "require"})
     url = make_url(for_asyncpg("postgresql:///prefect?host=/run/postgresql"))
     assert url.query == {"host": "/run/postgresql"}
+
+
+@pytest.mark.parametrize(
+    ("given", "engine", "workers"),
+    [
+        ("{engine: processes}", "processes", None),
+        ("{engine: processes, workers: 3}", "processes", 3),
+        ('{engine: dask, address: "tls://[::1]:8786", workers: 2}', "dask", 2),
+    ],
+)
+def test_a_cluster(tmp_path: Path, given: str, engine: str, workers: int | None) -> None:
+    found = root_settings(write(tmp_path, f"cluster: {given}\n")).cluster
+    assert (found.engine, found.workers) == (engine, workers)
+    assert Settings().cluster.engine == "here"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("{engine: dask}", "address: is missing: tcp://HOST:PORT"),
+        ("{engine: processes, address: 'tcp://a:1'}", "say engine: dask, or leave it out"),
+        (
+            "{engine: dask, address: 'dask.example:8786'}",
+            "is no scheduler's address: expected tcp://HOST:PORT",
+        ),
+        ("{engine: dask, address: 'tcp://a:1/x'}", "is no scheduler's address"),
+        ("{workers: 2}", "workers: say engine: processes or dask"),
+        ("{engine: ray}", "engine"),
+        ("{engine: processes, workers: 0}", "workers"),
+        ("{engine: processes, worker: 2}", "'workers'"),
+    ],
+)
+def test_clusters_that_are_refused(tmp_path: Path, given: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        root_settings(write(tmp_path, f"cluster: {given}\n"))
+    assert words in str(caught.value)

@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks.drafting import looking
+from tasks.drafting.guesses import Asked
 from tasks.errors import ConfigError, DataRejected
+from tasks.streaming import rowgroups
 
 
 def said(draft, column):
@@ -61,6 +64,16 @@ def test_the_network_is_a_small_one_beside_a_linear_model_or_one_with_bins(
     assert ("linear" in tree["network"], "bins" in tree["network"]) == (rows == 240, rows == 2_400)
     assert tree["fit"]["bagging"]
     assert "refit" not in tree["fit"]
+
+
+@pytest.mark.parametrize(("bytes_a_cell", "bagging"), [(1, True), (10**9, False)])
+def test_members_of_a_table_that_is_read_in_pieces_hold_out_the_same_rows(
+    table, tmp_path, monkeypatch, bytes_a_cell, bagging
+) -> None:
+    monkeypatch.setattr(rowgroups, "CELL_BYTES", bytes_a_cell)
+    table.to_parquet(tmp_path / "table.parquet")
+    tree = looking.draft(tmp_path / "table.parquet", Asked(target="kind")).tree
+    assert tree["fit"]["bagging"] is bagging
 
 
 def test_questions_are_open(trees) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import sources
-from tasks.config import Columns, TableSource
+from tasks.config import Columns, Fit, TableSource
 from tasks.errors import ArtifactTampered, ConfigError, DataRejected
 from tasks.streaming import hashing, rowgroups
 from tasks.streaming.bits import Bits
@@ -78,6 +78,20 @@ def test_what_can_not_be_streamed_is_refused_where_it_is_asked_for(bench, table)
         rowgroups.is_beyond(csv, bench.folder, Columns())
     with pytest.raises(ConfigError, match="only tables in Parquet"):
         rowgroups.is_beyond(bench.source(), bench.folder, Columns(text="kind"))
+
+
+@pytest.mark.parametrize("setting", ["refit", "bagging"])
+def test_settings_that_need_rows_in_memory_are_refused_before_a_row_is_read(
+    bench, table, monkeypatch, setting
+) -> None:
+    monkeypatch.setattr(rowgroups, "batches", None)
+    asked, columns = Fit(**{setting: True}), Columns()
+    with pytest.raises(ConfigError, match=rf"fit\.{setting} takes rows that are in memory.*source\.stream"):
+        rowgroups.check_settings(bench.source("always"), bench.folder, columns, asked)
+    rowgroups.check_settings(bench.source("auto"), bench.folder, columns, asked)
+    rowgroups.check_settings(bench.source("always"), bench.folder, columns, Fit())
+    gone = TableSource(kind="table", path="gone.parquet", stream="always")
+    rowgroups.check_settings(gone, bench.folder, columns, asked)
     with pytest.raises(ConfigError, match=r"columns.numeric: 'kind' is stored as text"):
         rowgroups.look(bench.source(), bench.folder, Columns(numeric=("kind",)))
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from optuna import TrialPruned
 
 from flows import occupation
-from flows.books.keeping import TAG_LIMIT, training_here
+from flows.books.beside import training_here
+from flows.books.keeping import TAG_LIMIT
 from tasks import config as configuration
 from tasks.errors import ModelyardError, RegistryConflict, Unavailable
 from tasks.fit import fit
@@ -25,7 +26,7 @@ from tasks.tuning.study import Proposal, State, Trial
 from tasks.wording import number
 
 if TYPE_CHECKING:
-    from flows.books.sweeping import Sweep
+    from flows.sweeping.books import Sweep
 
 FAILURES = (ModelyardError, RuntimeError, MemoryError)
 """What one trial may die of while the next is tried: settings that do not go together, a loss that grew

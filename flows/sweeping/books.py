@@ -17,9 +17,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from flows import outcome
-from flows.books import entries, provenance, trials, winner
+from flows.books import entries, provenance
 from flows.books.keeping import TAG_LIMIT, Books, device_of
-from flows.books.trials import TrialRecord
+from flows.sweeping import trials, winner
+from flows.sweeping.trials import TrialRecord
 from tasks import config as configuration
 from tasks import store
 from tasks.errors import ConfigError, RegistryConflict, quoted
