@@ -9,7 +9,7 @@ from tasks.config import Cnn as CnnConfig
 from tasks.config import Mlp as MlpConfig
 from tasks.config import Neuron as NeuronConfig
 from tasks.networks import InputSpec, Standardise, build, count_parameters
-from tasks.networks.cnn import Cnn
+from tasks.networks.cnn import AT_ONCE, Cnn
 from tasks.networks.mlp import Mlp
 from tasks.networks.neuron import Neuron
 from tasks.networks.tables import Bins, Embeddings, dropped
@@ -198,6 +198,13 @@ def test_the_cnn_is_the_same_arithmetic_written_out(fold: bool) -> None:
         x = ((x - mean) / (spread + norm.eps).sqrt()).clamp(min=0)
     expected = x.amax((2, 3)) @ net.output.weight.T + net.output.bias
     torch.testing.assert_close(net.train()(images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_many_images_are_answered_as_each_alone() -> None:
+    net = build(CnnConfig(widths=(2, 3, 4)).model_dump(), InputSpec(outputs=2, image=(1, 20, 20))).eval()
+    images = torch.randn(AT_ONCE + 3, 1, 20, 20)
+    for at in (0, AT_ONCE - 1, AT_ONCE, AT_ONCE + 2):
+        torch.testing.assert_close(net(images)[at : at + 1], net(images[at : at + 1]))
 
 
 def test_a_cnn_with_a_mirror_answers_a_mirror_image_alike() -> None:
