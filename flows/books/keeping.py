@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from flows import audience, occupation, outcome, past
 from flows.books import decision, entries, extras, provenance, unchanged
 from tasks import spans, store
-from tasks.config import Config, Project
+from tasks.config import Config, Project, root_settings
 from tasks.errors import ModelyardError
 from tasks.records import DecideRecord, Epoch, ExtraRecord, ModelVersion, RunRef
 from tasks.registry import tracking
@@ -277,6 +277,7 @@ def training_here(books: Books) -> Iterator[None]:
     Half-way, the process that is to try the model is called: its imports go on beside the training.
     """
     from tasks.learning import training as loop  # noqa: PLC0415
+    from tasks.learning.loop import group  # noqa: PLC0415
     from tasks.registry import reproduce  # noqa: PLC0415
 
     def heard(epoch: Epoch, total: int) -> None:
@@ -287,6 +288,7 @@ def training_here(books: Books) -> Iterator[None]:
     who = {"project": books.config.name, "action": "fit", "mlflow_run_id": books.run.run_id}
     with (
         occupation.device(books.root, device_of(books.config), audience.present().waits, **who),
+        group.spread(root_settings(books.root).training),
         loop.watching(heard),
     ):
         yield

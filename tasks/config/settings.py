@@ -100,6 +100,24 @@ class Cluster(Strict):
         return self
 
 
+class Training(Strict):
+    """Machines that train one network together, over which `fit.processes` are spread evenly.
+
+    Attributes:
+        nodes: How many.
+        rendezvous: HOST:PORT where they meet; the host is the machine that the run is started on.
+    """
+
+    nodes: Annotated[int, Field(ge=1, le=1024)] = 1
+    rendezvous: Annotated[str, Field(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$")] | None = None
+
+    @model_validator(mode="after")
+    def _met(self) -> Training:
+        if (self.nodes > 1) != (self.rendezvous is not None):
+            raise ValueError("rendezvous: HOST:PORT belongs to more than one of nodes, and they to it")
+        return self
+
+
 class Settings(Strict):
     """A root's settings.
 
@@ -110,6 +128,7 @@ class Settings(Strict):
         prefect: The Prefect server.
         mlflow: The MLflow server and store.
         cluster: Who prepares tables that are streamed.
+        training: Machines that train together.
     """
 
     host: str = Field("127.0.0.1", min_length=1)
@@ -117,6 +136,7 @@ class Settings(Strict):
     prefect: PrefectPlace = PrefectPlace()
     mlflow: MlflowPlace = MlflowPlace()
     cluster: Cluster = Cluster()
+    training: Training = Training()
 
     @model_validator(mode="after")
     def _apart(self) -> Settings:
