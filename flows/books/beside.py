@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flows import audience, occupation
-from tasks.config import Config
+from tasks.config import Config, root_settings
 from tasks.records import Epoch
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def training_here(books: Books, *, judged: bool = False) -> Iterator[None]:
     """
     from flows.books.keeping import device_of  # noqa: PLC0415 - it imports this module
     from tasks.learning import training as loop  # noqa: PLC0415
+    from tasks.learning.loop import group  # noqa: PLC0415
     from tasks.registry import reproduce  # noqa: PLC0415
 
     def heard(epoch: Epoch, total: int) -> None:
@@ -43,6 +44,7 @@ def training_here(books: Books, *, judged: bool = False) -> Iterator[None]:
     who = {"project": books.config.name, "action": "fit", "mlflow_run_id": books.run.run_id}
     with (
         occupation.device(books.root, device_of(books.config), audience.present().waits, **who),
+        group.spread(root_settings(books.root).training),
         loop.watching(heard),
     ):
         yield

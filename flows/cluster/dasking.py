@@ -110,12 +110,12 @@ def _loaded() -> dict[str, str]:
 
 
 def _own(root: Path) -> dict[str, str]:
-    """Those that lie in the root and are the project's own."""
+    """Those of a project's own parts that lie in the root."""
     return {
         name: file
         for name, file in _loaded().items()
-        if Path(file).is_relative_to(root) and name.partition(".")[0] not in (*extension.OURS, "__main__")
-        if "site-packages" not in file
+        if Path(file).is_relative_to(root) and name.partition(".")[0] not in extension.OURS
+        if "site-packages" not in file and extension.holds(Path(file))
     }
 
 

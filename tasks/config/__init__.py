@@ -62,7 +62,7 @@ from tasks.config.learning import (
 from tasks.config.project import MAX_YAML_BYTES, Project, as_yaml, load, names, restored, source_at
 from tasks.config.retraining import Retrain
 from tasks.config.schema import Config
-from tasks.config.settings import Cluster, Settings, root_settings
+from tasks.config.settings import Cluster, Settings, Training, root_settings
 from tasks.config.sweeping import Sweep, Values
 
 __all__ = [
@@ -116,6 +116,7 @@ __all__ = [
     "TableSource",
     "Task",
     "TextsSource",
+    "Training",
     "Trim",
     "Types",
     "Validate",

@@ -100,6 +100,24 @@ class Cluster(Strict):
         return self
 
 
+class Training(Strict):
+    """Machines that train one network together, over which `fit.processes` are spread evenly.
+
+    Attributes:
+        nodes: How many.
+        rendezvous: HOST:PORT where they meet; the host is the machine that the run is started on.
+    """
+
+    nodes: Annotated[int, Field(ge=1, le=1024)] = 1
+    rendezvous: Annotated[str, Field(pattern=r"^([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$")] | None = None
+
+    @model_validator(mode="after")
+    def _met(self) -> Training:
+        if (self.nodes > 1) != (self.rendezvous is not None):
+            raise ValueError("rendezvous: HOST:PORT belongs to more than one of nodes, and they to it")
+        return self
+
+
 class Settings(Strict):
     """A root's settings.
 
@@ -112,6 +130,7 @@ class Settings(Strict):
         standby: Whether `up` keeps a process ready that has everything imported; it takes about 0.6 GB and
             saves each command five seconds.
         cluster: Who prepares tables that are streamed.
+        training: Machines that train together.
     """
 
     host: str = Field("127.0.0.1", min_length=1)
@@ -120,6 +139,7 @@ class Settings(Strict):
     mlflow: MlflowPlace = MlflowPlace()
     standby: bool = True
     cluster: Cluster = Cluster()
+    training: Training = Training()
 
     @model_validator(mode="after")
     def _apart(self) -> Settings:

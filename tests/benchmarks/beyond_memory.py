@@ -110,12 +110,14 @@ def engine(name: str, workers: int) -> Iterator[Callable[[], float]]:
             from flows.cluster.dasking import connected
             from tasks.config import Cluster
 
-            local = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1))
+            local = stack.enter_context(
+                LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0")
+            )
             asked = Cluster(engine="dask", address=local.scheduler_address, workers=workers)
             through = stack.enter_context(connected(asked, Path(__file__).resolve().parents[2]))
         else:
             through = stack.enter_context(processes.pool(workers))
-        list(through(imported, ["tasks.clean"] * 8 * workers))
+        list(through(imported, ["tasks.clean", "tasks.fit"] * 4 * workers))
         stack.enter_context(mapping.through(through))
         yield spent
 

@@ -3,7 +3,8 @@
 What they need lies in a folder beside the checkpoints: the examples, mapped into memory by all of them
 and there but once, and a plan. If one of them ends, torchrun ends the others and starts all again, and
 they go on from the last checkpoint; never half of them. They end with this process, however that ended:
-it holds a lock that they wait for. All talk by files and over loopback.
+it holds a lock that they wait for. All talk by files and over loopback; of several machines (`spread`), which
+share that folder, over the network, and `joining` runs on each of the others.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import shutil
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +28,7 @@ import torch
 from torch import nn
 
 from tasks import lease
-from tasks.config import Fit
+from tasks.config import Fit, Training
 from tasks.errors import ConfigError, ModelyardError, ResourceLimit, by_code
 from tasks.learning.loop.member import (
     EPOCHS,
@@ -39,6 +42,7 @@ from tasks.learning.loop.member import (
 )
 from tasks.learning.loop.memory import ran_out
 from tasks.records import Epoch, from_json
+from tasks.store import write_json
 
 if TYPE_CHECKING:
     from tasks.learning.training import Examples, Task, Trained
@@ -49,6 +53,24 @@ POLL_SECONDS = 0.05
 PATIENCE = 10.0
 """Seconds between asking the group to end and ending it."""
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
+NODES = "nodes.json"
+"""What the other machines need to know: the settings of `spread`, processes and threads. Written last."""
+
+_SPREAD: ContextVar[Training | None] = ContextVar("spread", default=None)
+
+
+@contextmanager
+def spread(over: Training) -> Iterator[None]:
+    """Within the block processes are spread over so many machines."""
+    token = _SPREAD.set(over)
+    try:
+        yield
+    finally:
+        _SPREAD.reset(token)
+
+
+def _over() -> Training:
+    return _SPREAD.get() or Training()
 
 
 def train(
@@ -82,6 +104,8 @@ def train(
             "checkpoint": checkpoint, **how,
         }  # fmt: skip
         (folder / PLAN).write_bytes(cloudpickle.dumps(plan))
+        told = {**_over().model_dump(), "processes": settings.processes, "threads": settings.threads}
+        write_json(folder / NODES, told)
         with _torchrun(folder, settings) as agent:
             _follow(agent, folder / EPOCHS, watchers)
         if not (folder / TRAINED).is_file():
@@ -94,30 +118,28 @@ def train(
 
 
 def check_devices(processes: int, device: str) -> None:
-    """Raises ConfigError unless each process can have a device of this kind."""
+    """Raises ConfigError unless each process of this machine can have a device of this kind."""
+    nodes = _over().nodes
+    if processes > 1 and processes % nodes:
+        raise ConfigError(
+            f"fit.processes is {processes}, and training.nodes in .modelyard.yaml is {nodes}",
+            fix=f"set fit.processes to a multiple of {nodes}",
+        )
+    each = " a machine" if nodes > 1 else ""
+    processes //= nodes if processes > 1 else 1
     found = torch.cuda.device_count() if device == "cuda" else 1
     if processes > found and device != "cpu":
         raise ConfigError(
-            f"fit.processes is {processes}, but this machine has {found} {device} device{'s'[: found != 1]}",
-            fix=f"set fit.processes to {found}, or fit.device to cpu",
+            f"fit.processes is {processes}{each}, but this machine has {found} {device} "
+            f"device{'s'[: found != 1]}",
+            fix=f"set fit.processes to {nodes * found}, or fit.device to cpu",
         )
 
 
 @contextmanager
 def _torchrun(folder: Path, settings: Fit) -> Iterator[subprocess.Popen[bytes]]:
     """The running group; at the end of the block it is over, whatever ended the block."""
-    words = [
-        sys.executable, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={settings.processes}",
-        f"--max-restarts={RESTARTS}", "--monitor-interval=0.1", "--rdzv-id=group", "--rdzv-backend=c10d",
-        f"--rdzv-endpoint={folder / 'rendezvous'}", "--rdzv-conf=store_type=file", "--local-addr=127.0.0.1",
-        f"--log-dir={folder / 'logs'}", "--redirects=3", "-m", "tasks.learning.loop.member", str(folder),
-    ]  # fmt: skip
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),  # a project's own modules, too
-        "OMP_NUM_THREADS": str(settings.threads or max(1, (os.cpu_count() or 1) // settings.processes)),
-        "GLOO_SOCKET_IFNAME": LOOPBACK.get(sys.platform, ""),
-        "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",  # it would listen on every interface
-    }
+    words, env = launch(folder, _over(), settings.processes, settings.threads)
     owner = lease.take(folder / OWNER)
     # A session of its own: Ctrl-C is for us, and we tell the group.
     with (folder / "log").open("wb") as log:
@@ -135,6 +157,38 @@ def _torchrun(folder: Path, settings: Fit) -> Iterator[subprocess.Popen[bytes]]:
                 agent.wait()
             if owner is not None:
                 owner.release()
+
+
+def launch(
+    folder: Path, over: Training, processes: int, threads: int | None
+) -> tuple[list[str], dict[str, str]]:
+    """Command and environment of torchrun on one of the machines.
+
+    Where they are several, what torchrun takes besides comes from its own variables, such as PET_LOCAL_ADDR,
+    and gloo and NCCL go by theirs.
+    """
+    each = processes // over.nodes
+    env = os.environ | {
+        "PYTHONPATH": os.pathsep.join(path or "." for path in sys.path),  # a project's own modules, too
+        "OMP_NUM_THREADS": str(threads or max(1, (os.cpu_count() or 1) // each)),
+    }
+    if over.rendezvous is None:
+        meeting = [
+            "--rdzv-id=group", f"--rdzv-endpoint={folder / 'rendezvous'}", "--rdzv-conf=store_type=file",
+            "--local-addr=127.0.0.1",
+        ]  # fmt: skip
+        env["GLOO_SOCKET_IFNAME"] = LOOPBACK.get(sys.platform, "")
+        env["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # it would listen on every interface
+    else:
+        # Named by the checkpoint: who still waits for another group does not meet this one.
+        name = zlib.crc32(folder.parent.name.encode())
+        meeting = [f"--rdzv-id={name}", f"--rdzv-endpoint={over.rendezvous}"]
+    words = [
+        sys.executable, "-m", "torch.distributed.run", f"--nnodes={over.nodes}", f"--nproc-per-node={each}",
+        f"--max-restarts={RESTARTS}", "--monitor-interval=0.1", "--rdzv-backend=c10d", *meeting,
+        f"--log-dir={folder / 'logs'}", "--redirects=3", "-m", "tasks.learning.loop.member", str(folder),
+    ]  # fmt: skip
+    return words, env
 
 
 def _follow(

@@ -86,7 +86,8 @@ def _joined(folder: Path, device: str) -> tuple[Ranks, int]:
     rank, size, attempt = (int(os.environ[name]) for name in names)
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    meet = f"file://{folder / f'store-{attempt}'}"
+    alone = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"  # one machine: no port has to be open
+    meet = f"file://{folder / f'store-{attempt}'}" if alone else "env://"
     backend = "nccl" if device == "cuda" else "gloo"
     distributed.init_process_group(backend, init_method=meet, rank=rank, world_size=size)
     return Ranks(rank, size), attempt

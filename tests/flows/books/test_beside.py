@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,7 +30,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def books() -> Any:
     config = SimpleNamespace(name="rings", fit=Fit(device="cpu"), network=SimpleNamespace(kind="mlp"))
-    return SimpleNamespace(root=None, config=config, run=SimpleNamespace(run_id="r"))
+    return SimpleNamespace(root=Path("/nowhere"), config=config, run=SimpleNamespace(run_id="r"))
 
 
 def epoch(number: int, seconds: float) -> Epoch:

@@ -109,7 +109,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
     pytest.importorskip("prefect_dask", reason="the extra `cluster` is not installed")
     place = str(tmp_path_factory.mktemp("dask"))
-    how = {"threads_per_worker": 1, "dashboard_address": None, "local_directory": place}
+    how = {"threads_per_worker": 1, "dashboard_address": ":0", "local_directory": place}
     with distributed.LocalCluster(n_workers=2, **how) as cluster:
         yield cluster
 

@@ -117,3 +117,11 @@ def test_clusters_that_are_refused(tmp_path: Path, given: str, words: str) -> No
     with pytest.raises(ConfigError) as caught:
         root_settings(write(tmp_path, f"cluster: {given}\n"))
     assert words in str(caught.value)
+
+
+def test_machines_that_train_together(tmp_path: Path) -> None:
+    found = root_settings(write(tmp_path, "training: {nodes: 2, rendezvous: 'gpu.example:29400'}\n")).training
+    assert (found.nodes, found.rendezvous) == (2, "gpu.example:29400")
+    for given in ("{nodes: 2}", "{rendezvous: 'a:1'}", "{nodes: 2, rendezvous: a}", "{nodes: 0}"):
+        with pytest.raises(ConfigError, match="training"):
+            root_settings(write(tmp_path, f"training: {given}\n"))

@@ -55,6 +55,13 @@ def test_counts_and_moments_are_those_of_all_rows(bench, table, sampling, numeri
     assert known.target != pieces.target
 
 
+def test_rows_that_are_passed_over_do_not_shift_the_parts_of_those_after(bench, table, sampling):
+    bench.store(pd.concat([table.iloc[:2000], table.iloc[:1000], table.iloc[2000:]], ignore_index=True))
+    _, pieces, whole, _ = learned(bench)
+    assert pieces.inputs.categories == whole.inputs.categories
+    assert pieces.target.mean == pytest.approx(whole.target.mean, rel=1e-12)
+
+
 def test_quantiles_are_near_those_of_all_rows(bench, table, sampling):
     _, pieces, whole, train = learned(bench, numeric="quantile")
     values = train.rows["x"].dropna().to_numpy()
