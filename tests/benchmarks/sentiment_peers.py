@@ -99,6 +99,7 @@ def module(kind: str, words: int) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.words = nn.Embedding(words, 100, padding_idx=0, sparse=True)
+            nn.init.uniform_(self.words.weight, -0.25, 0.25)  # as in the paper
             self.filters = nn.ModuleList(nn.Conv1d(100, 64, width, padding=width - 1) for width in (3, 4, 5))
             self.output = nn.Linear(192, 2)
 
@@ -114,6 +115,7 @@ def module(kind: str, words: int) -> Any:
             super().__init__()
             self.packed = packed
             self.words = nn.Embedding(words, 100, padding_idx=0)
+            nn.init.uniform_(self.words.weight, -0.05, 0.05)  # as in Keras; torch's own learn far more slowly
             self.read = nn.LSTM(100, 128, batch_first=True, bidirectional=True)
             self.output = nn.Linear(256, 2)
 
