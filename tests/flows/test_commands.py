@@ -19,8 +19,8 @@ from flows.servers.prefect_server import prefect_server
 
 
 def test_projects(yard, trained) -> None:
-    entry = yard("projects", "--json").document["projects"][0]
-    assert entry["project"] == "rings"
+    listed = yard("projects", "--json").document["projects"]
+    (entry,) = [each for each in listed if each["project"] == "rings"]
     assert entry["champion"] == {"name": "rings", "version": 1}
     answer = yard("projects")
     assert answer.code == 0
