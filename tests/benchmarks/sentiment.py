@@ -40,7 +40,7 @@ PEERS = (
     "kim-cnn", "bilstm", "bilstm-packed",
 )  # fmt: skip
 RUNGS = {"rung ngrams": "ngrams"}
-NETWORKS = ("wide", "wide_deep", "rnn", "rnn-lstm", "encoder")
+NETWORKS = ("wide", "wide_deep", "rnn", "encoder")
 MODELS = (*PEERS, *RUNGS, *NETWORKS)
 
 
@@ -84,12 +84,11 @@ def network(name: str, rows: pd.DataFrame, at: dict[str, np.ndarray], seed: int)
     from tasks.dataset import Dataset
     from tasks.learning import scoring, training
 
-    chosen = {"wide": "quick", "encoder": "best"}.get(name)
-    c = config.load(ROOT, "sentiment", settings=(f"preset={chosen}",) if chosen else ()).config
-    settings, kind = c.fit, config.Rnn() if name == "rnn" else c.network
-    if name == "rnn-lstm":  # of seven settings tried on seeds 10 to 12 that with the least validation loss
-        kind = config.Rnn(cell="lstm", both_ways=False, hidden=96)
-        settings = settings.model_copy(update={"epochs": 4, "learning_rate": 0.005})
+    c = config.load(ROOT, "sentiment").config
+    settings = c.fit
+    kind = {"wide": config.Wide(), "rnn": config.Rnn(), "encoder": config.Pretrained()}.get(name, c.network)
+    if name == "encoder":  # as the README has it
+        settings = config.Fit(epochs=2, batch_size=32, learning_rate=0.0001, schedule="one_cycle")
     train, validation, test = (Dataset(rows.iloc[at[part]]) for part in ("train", "validation", "test"))
     began = time.process_time()
     encoder = fit.fit_encoder(
