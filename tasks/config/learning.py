@@ -31,6 +31,9 @@ class Mlp(Strict):
     """Width of the embedding of a category, or of a text's n-grams."""
     linear: bool = False
     """Whether a linear model of a table's numbers and categories is added to the dense layers."""
+    trees: int = Field(0, ge=0, le=10_000)
+    """Boosted trees that each member grows on its rows of a table; its answer is then the mean of its dense
+    layers' and its trees'."""
 
 
 class Cnn(Strict):

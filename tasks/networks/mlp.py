@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tasks.networks.ngrams import Bag
 from tasks.networks.spec import InputSpec
 from tasks.networks.tables import Bins, Embeddings, Linear, dropped
+from tasks.networks.trees import Trees
 
 
 class Mlp(nn.Module):
@@ -32,6 +33,8 @@ class Mlp(nn.Module):
         linear: Whether each member's answer is the sum of its dense layers and a linear model of a table's
             numbers and categories. With few rows most of what can be learned is linear, so training starts
             from that model's optimum, and the dense layers learn what it leaves over.
+        trees: Boosted trees that each member grows on its rows of a table, before training and apart from it,
+            0 for none. In eval mode a member's answer is the mean of its network's and its trees'.
 
     Example:
         >>> net = Mlp(InputSpec(outputs=1, numbers=3), hidden=(4, 2), dropout=0.0)
@@ -50,6 +53,7 @@ class Mlp(nn.Module):
         bin_width: int = 12,
         embedding: int = 8,
         linear: bool = False,
+        trees: int = 0,
     ) -> None:
         super().__init__()
         numbers = spec.numbers if spec.image is None else math.prod(spec.image)
@@ -68,9 +72,11 @@ class Mlp(nn.Module):
         self.hidden = nn.ModuleList(MemberLinear(members, a, b) for a, b in pairwise(sizes))
         self.output = MemberLinear(members, sizes[-1], spec.outputs)
         self.dropout = dropout
-        if linear and not self.reads_table:
-            raise ValueError("network.linear is for tables")
+        for name, asked in (("linear", linear), ("trees", trees)):
+            if asked and not self.reads_table:
+                raise ValueError(f"network.{name} is for tables")
         self.linear = Linear(members, spec) if linear else None
+        self.trees = Trees(members, spec, trees) if trees else None
 
     def forward(self, numbers: Tensor, codes: Tensor | None = None) -> Tensor:
         """Numbers (batch, p) and codes (batch, q), or images, or words and n-grams -> (batch, outputs).
@@ -86,10 +92,16 @@ class Mlp(nn.Module):
         answers: Tensor = self.output(x)
         if self.linear is not None:
             answers = answers + self.linear(numbers, codes)
+        if self.trees is not None and not self.training:
+            answers = (answers + self.trees(numbers, codes)) / 2
         return answers if own or (self.training and self.members > 1) else answers.mean(dim=0)
 
     def prime(self, inputs: tuple[Tensor, ...], targets: Tensor) -> None:
-        """Sets the linear model to its optimum on all inputs, and the answer of the dense layers to zero."""
+        """Grows the trees. Sets the linear model to its optimum on all inputs, and what the dense layers add
+        to zero.
+        """
+        if self.trees is not None:
+            self.trees.grow(inputs, targets)
         if self.linear is not None:
             self.linear.solve(inputs, targets)
             nn.init.zeros_(self.output.weight)

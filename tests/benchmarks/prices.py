@@ -7,6 +7,8 @@ chosen on splits 10 to 14; splits 0 to 4 are only reported.
 
     .venv/bin/python tests/benchmarks/prices.py [--data ames diamonds] [--splits 0 1 2 3 4] [--set KEY=VALUE]
 
+`blend` is the preset `best`: the mean of the network and of boosted trees.
+
 Each line of the table is measured in a process of its own, on one thread. Beside the mean of each metric
 stands half of its 95 % interval over the splits (Student's t); `network wins` counts the splits on which the
 network is better, by metric; memory is the process' peak above what it held before the first split.
@@ -52,7 +54,7 @@ ROOT = Path(__file__).resolve().parents[2]
 METRICS = ("rmse", "mae", "rmsle")
 VALIDATION = 0.15
 RUNGS = ("median", "ridge", "boosting", "boosting, log")
-LINES = ("network", *RUNGS, *boosted.PEERS)
+LINES = ("network", "blend", *RUNGS, *boosted.PEERS)
 
 Sets = tuple[pd.DataFrame, config.Config]
 
@@ -127,7 +129,7 @@ def measure(name: str, rows: pd.DataFrame, c: config.Config, split: int) -> list
         Dataset(rows.iloc[np.sort(part)])
         for part in train_test_split(np.arange(len(rows)), test_size=0.2, random_state=split)
     )
-    answering = network if name == "network" else peer if name in boosted.PEERS else rung
+    answering = network if name in ("network", "blend") else peer if name in boosted.PEERS else rung
     began = time.process_time()
     found = answering(name, known, test, c, split)
     seconds = time.process_time() - began
@@ -142,7 +144,7 @@ def measured(
     """Each split's figures and the peak of memory in MiB above the start, or why there are none."""
     torch.set_num_threads(1)
     try:
-        rows, c = DATA[data](settings)
+        rows, c = DATA[data]((*settings, "preset=best") if line == "blend" else settings)
         before = psutil.Process().memory_info().rss / 2**20
         found = np.array([measure(line, rows, c, split) for split in splits])
     except ImportError as error:

@@ -71,17 +71,21 @@ def test_members_share_nothing_and_are_averaged() -> None:
         assert moved.tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("linear", [False, True])
-def test_a_member_answers_its_own_rows_as_it_answers_rows_of_all(linear: bool) -> None:
+@pytest.mark.parametrize(("linear", "trees"), [(False, 0), (True, 0), (True, 5)])
+def test_a_member_answers_its_own_rows_as_it_answers_rows_of_all(linear: bool, trees: int) -> None:
     torch.manual_seed(0)
-    net = Mlp(TABLE, hidden=(8,), dropout=0.0, members=3, bins=4, linear=linear).train()
+    net = Mlp(TABLE, hidden=(8,), dropout=0.0, members=3, bins=4, linear=linear, trees=trees).train()
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.normal_()
     numbers, codes = torch.randn(3, 6, 4), torch.randint(0, 2, (3, 6, 2))
+    if net.trees is not None:
+        net.trees.grow((numbers, codes), torch.randint(0, 3, (3, 6)))
     own = net.eval()(numbers, codes)
     for member in range(3):
         together = net.train()(numbers[member], codes[member])[member]
+        if net.trees is not None:
+            together = (together + net.trees(numbers[member], codes[member])[member]) / 2
         torch.testing.assert_close(own[member], together)
 
 
@@ -107,9 +111,10 @@ def test_the_linear_part_starts_as_ridge_or_logistic_regression() -> None:
     torch.testing.assert_close(primed(2, classes, numbers).softmax(1), expected, atol=1e-3, rtol=0)
 
 
-def test_a_linear_part_is_for_tables() -> None:
-    with pytest.raises(ValueError, match="for tables"):
-        Mlp(IMAGES, linear=True)
+@pytest.mark.parametrize("part", ["linear", "trees"])
+def test_linear_parts_and_trees_are_for_tables(part: str) -> None:
+    with pytest.raises(ValueError, match=f"network.{part} is for tables"):
+        Mlp(IMAGES, **{part: True})
 
 
 def test_dropout_by_bytes_keeps_the_mean_and_drops_its_share() -> None:
