@@ -65,7 +65,7 @@ class Trees(nn.Module):
         found = []
         for member in range(self.members):
             read = self._read(member, *_of(member, numbers, codes)).T.contiguous()
-            found.append(torch.cat([self._answer(member, part) for part in read.split(CHUNK, dim=1)]))
+            found.append(torch.cat([self._answer(member, part) for part in torch.split(read, CHUNK, dim=1)]))
         return torch.stack(found)
 
     def _answer(self, member: int, read: Tensor) -> Tensor:
