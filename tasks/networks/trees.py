@@ -13,9 +13,11 @@ DEPTH = 6
 RATE, GROWTH, FASTEST = 0.05, 0.35, 0.2
 """What a tree adds is a part of what would be best for it alone: that of up to 2,000 rows, the power of their
 number by which it grows, and the largest. Many rows hold more than so many small changes could learn."""
-BINS = 64
-"""Values of a feature that a tree can tell apart."""
-COLUMNS, FEWEST = 0.3, 6
+BINS = 256
+"""Values of a feature that a tree can tell apart. 64 cost diamonds 3 % of RMSLE."""
+CHUNK = 256
+"""Rows that are answered at once: what each tree says of them stays in the cache."""
+COLUMNS, FEWEST = 0.3, 9
 """Share of the features that a tree may ask for, and their least number."""
 ROWS, MOST = 0.8, 50_000
 """Share of the rows, and most rows, that a tree is grown on."""
@@ -62,14 +64,19 @@ class Trees(nn.Module):
         """Numbers (batch, p) and codes (batch, q), or (members, batch, p) and (members, batch, q)."""
         found = []
         for member in range(self.members):
-            read = self._read(member, *_of(member, numbers, codes))
-            leaf = torch.zeros(len(read), self.feature.shape[1], dtype=torch.int64, device=read.device)
-            for level in range(DEPTH):
-                asked = read[:, self.feature[member, :, level]] > self.threshold[member, :, level]
-                leaf = leaf * 2 + asked
-            every = torch.arange(leaf.shape[1], device=leaf.device)
-            found.append(self.base[member] + self.value[member, every, leaf].sum(1))
+            read = self._read(member, *_of(member, numbers, codes)).T.contiguous()
+            found.append(torch.cat([self._answer(member, part) for part in torch.split(read, CHUNK, dim=1)]))
         return torch.stack(found)
+
+    def _answer(self, member: int, read: Tensor) -> Tensor:
+        """Features (features, batch) -> (batch, outputs)."""
+        feature, threshold = self.feature[member], self.threshold[member]
+        leaf = torch.zeros(len(feature), read.shape[1], dtype=torch.uint8, device=read.device)
+        for level in range(DEPTH):
+            leaf = leaf * 2 + (read[feature[:, level]] > threshold[:, level : level + 1])
+        at, value = leaf.long(), self.value[member]
+        added = [value[:, :, output].gather(1, at).sum(0) for output in range(self.outputs)]
+        return self.base[member] + torch.stack(added, dim=1)
 
     @torch.no_grad()
     def grow(self, inputs: tuple[Tensor, ...], targets: Tensor) -> None:
