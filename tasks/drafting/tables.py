@@ -26,9 +26,6 @@ FEW_ROWS = 2_000
 MANY_ROWS = 20_000
 """With as many rows width pays, and nothing needs to be dropped."""
 
-TREES = 1_000
-"""Boosted trees of the preset `best`, a blend. Of two networks at twice the cost of one it is the better."""
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -100,7 +97,7 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked, *, beyond
             "fit": _fit(len(rows), judged, beyond=beyond),
             "presets": {
                 "quick": {"network": {"members": 1}, "fit": {"bagging": False}},
-                "best": {"network": {"members": 10} if len(rows) < FEW_ROWS else {"trees": TREES}},
+                "best": {"network": {"members": 10}},
             },
             **outcome.bar(judged, ("logistic", "boosting") if judged.classes else ("ridge", "boosting")),
         },

@@ -14,7 +14,7 @@ RATE, GROWTH, FASTEST = 0.05, 0.35, 0.2
 """What a tree adds is a part of what would be best for it alone: that of up to 2,000 rows, the power of their
 number by which it grows, and the largest. Many rows hold more than so many small changes could learn."""
 BINS = 256
-"""Values of a feature that a tree can tell apart. 64 cost diamonds 3 % of RMSLE."""
+"""Values of a feature that a tree can tell apart."""
 CHUNK = 256
 """Rows that are answered at once: what each tree says of them stays in the cache."""
 COLUMNS, FEWEST = 0.3, 9
