@@ -62,7 +62,7 @@ def test_the_network_is_a_small_one_beside_a_linear_model_or_one_with_bins(
     assert tree["encode"] == {"numeric": how}
     assert tree["network"]["hidden"] == (width, width)
     assert ("linear" in tree["network"], "bins" in tree["network"]) == (rows == 240, rows == 2_400)
-    assert tree["presets"]["best"]["network"] == ({"members": 10} if rows == 240 else {"trees": 1000})
+    assert tree["presets"]["best"]["network"] == {"members": 10}
     assert tree["fit"]["bagging"]
     assert "refit" not in tree["fit"]
 
