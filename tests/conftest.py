@@ -34,6 +34,16 @@ for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MODELYARD_ROOT"):
     os.environ.pop(name, None)
 
 
+@pytest.fixture
+def own_code_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that a test spawns import this checkout.
+
+    They get this process' path, and MLflow puts the folder of each model that it loads before all else,
+    with the model's own copy of `tasks`.
+    """
+    monkeypatch.syspath_prepend(ROOT)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

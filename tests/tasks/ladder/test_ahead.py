@@ -19,7 +19,7 @@ from tasks.ladder.rows import read_rows
 
 
 @pytest.fixture
-def asked(tmp_path: Path, houses: pd.DataFrame) -> ahead.Asked:
+def asked(tmp_path: Path, houses: pd.DataFrame, own_code_first: None) -> ahead.Asked:
     """Stored rows of made houses, and the question for three rungs, one of them a project's own."""
     for name in ("raw", "clean", "split"):
         (tmp_path / name).mkdir()

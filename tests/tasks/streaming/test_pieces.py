@@ -83,7 +83,7 @@ def test_other_threads_leave_the_same_bits(bench, table, sampling, again):
         assert comparable(everything(bench)) == here
 
 
-def test_other_processes_leave_the_same_bits(bench, table, again):
+def test_other_processes_leave_the_same_bits(bench, table, again, own_code_first):
     here = comparable(everything(bench))
     again()
     with processes.pool(2) as engine, through(engine):

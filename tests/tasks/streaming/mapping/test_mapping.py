@@ -69,13 +69,13 @@ def test_answers_keep_their_order_and_few_items_are_ahead():
         assert list(answers) == list(range(1, 9))
 
 
-def test_processes_answer_in_order_and_pass_errors_on():
+def test_processes_answer_in_order_and_pass_errors_on(own_code_first):
     with processes.pool(2) as engine:
         assert list(engine(square, range(20))) == [square(number) for number in range(20)]
         with pytest.raises(DataRejected, match="three; take two"):
             list(engine(refuse, range(20)))
 
 
-def test_a_process_that_is_killed_is_told_in_words():
+def test_a_process_that_is_killed_is_told_in_words(own_code_first):
     with pytest.raises(ResourceLimit, match=r"was killed.*cluster\.workers"), processes.pool(1) as engine:
         list(engine(die, [9]))
