@@ -55,6 +55,15 @@ COMMANDS = {
     "doctor": ("tending:doctor", "Check the installation, the stores and the champions."),
 }
 
+QUIET = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GX_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""Nothing calls home and no progress bar of a library's own appears."""
 INTERRUPTED = 130
 GOES_ON = frozenset({"train", "retrain", "resume", "sweep"})
 """Commands that find their finished steps, checkpoints and trials when they are called again."""
@@ -167,15 +176,8 @@ def _explain(error: Exception, words: list[str], *, plain: bool) -> int:
 
 
 def quiet_libraries() -> None:
-    """Nothing calls home and no progress bar of a library's own appears; set values are kept."""
-    for name, value in {
-        "DO_NOT_TRACK": "true",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "GX_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "GIT_PYTHON_REFRESH": "quiet",
-    }.items():
+    """Switches of the libraries, where the environment does not set them itself."""
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from flows import cli
+from flows.servers import keeper
 from flows.standby import likeness, wire
 
 NEEDED = (
@@ -38,13 +39,7 @@ NEEDED = (
 """What commands import; anything else they import themselves."""
 PATIENCE = 2.0
 """Seconds in which a caller has to say what it wants."""
-SWITCHES = frozenset(
-    {
-        "DO_NOT_TRACK", "GX_ANALYTICS_ENABLED", "MLFLOW_ALLOW_PICKLE_DESERIALIZATION",
-        "MLFLOW_DISABLE_TELEMETRY", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "GIT_PYTHON_REFRESH",
-        "PREFECT_SERVER_ANALYTICS_ENABLED",
-    }
-)  # fmt: skip
+SWITCHES = frozenset({*cli.QUIET, *keeper.SWITCHES})
 """Variables that every process of ours sets for itself."""
 _CREDENTIALS = struct.Struct("3i")
 
