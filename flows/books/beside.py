@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 
 WORTH_SECONDS = 3.0
 """A training that goes on for less is over before another process has imported anything."""
+CALL_SECONDS = 10.0
+"""What is left of a training when the process that is to try the model is called; it takes five to get ready,
+and waits at the price of its memory."""
 
 
 @contextmanager
 def training_here(books: Books, *, judged: bool = False) -> Iterator[None]:
     """Holds the GPU, where there is one, and lets the audience hear of each epoch.
 
-    After the first epoch the baselines are begun. Half-way, the process that is to try the model is called:
-    its imports go on beside the training.
+    After the first epoch the baselines are begun. Towards the end, the process that is to try the model is
+    called: its imports go on beside the training.
 
     Args:
         books: The run.
@@ -36,9 +39,10 @@ def training_here(books: Books, *, judged: bool = False) -> Iterator[None]:
 
     def heard(epoch: Epoch, total: int) -> None:
         audience.present().epoch(epoch, total)
-        if judged and epoch.seconds * (total - epoch.epoch) > WORTH_SECONDS and has_free_core(books.config):
+        left = epoch.seconds * (total - epoch.epoch)
+        if judged and left > WORTH_SECONDS and has_free_core(books.config):
             begin_ladder(books)
-        if 2 * epoch.epoch >= total:
+        if left < CALL_SECONDS:
             reproduce.call_ahead()
 
     who = {"project": books.config.name, "action": "fit", "mlflow_run_id": books.run.run_id}

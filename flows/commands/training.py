@@ -170,11 +170,13 @@ def tell(common: Common, summary: dict[str, Any], *, fail_on_reject: bool) -> in
 
 def _prepare(root: Path, server: Server) -> None:
     """Does what takes seconds while the server starts; Prefect itself has to wait for its address."""
+    from tasks import offshoot  # noqa: PLC0415
     from tasks.registry import tracking  # noqa: PLC0415
 
     tracking.connect(root)  # makes a store that is not there yet
     for name in NEEDED:
         import_module(name)
+    offshoot.keep_seed()  # before Prefect starts threads
     for name in LIKELY:
         if server.ready():
             break

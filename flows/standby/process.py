@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 from flows import cli
 from flows.servers import keeper
 from flows.standby import likeness, wire
+from tasks import offshoot
 
 NEEDED = (
     "flows.commands.training", "flows.train", "flows.retrain", "flows.operate.execution",
@@ -151,6 +152,8 @@ def become(
         for number in (*given, *private):
             os.close(number)
         _settle_in(asked)
+        if cli.GOES_ON.intersection(asked["words"][:1]):
+            offshoot.keep_seed()
         threading.Thread(target=_end_with, args=(connection,), name="leash", daemon=True).start()
         code = cli.main(asked["words"])
         cli.leave()

@@ -16,9 +16,11 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks import offshoot
 from tasks.own.extension import is_own
 
 if TYPE_CHECKING:
@@ -51,14 +53,12 @@ class Climb:
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
-        context = multiprocessing.get_context("spawn")  # a fork would inherit the threads' locks
-        self._answers, far = context.Pipe(duplex=False)
-        self._process = context.Process(target=climb, args=(asked, far), name="ladder", daemon=True)
-        self._process.start()
+        self._answers, far = multiprocessing.Pipe(duplex=False)
+        self._process = offshoot.start(climb, asked, far) or _spawned(asked, far)
         far.close()
 
     def collect(self) -> dict[str, Answer]:
-        """The answers by rung, awaited; those that are missing were not to be had."""
+        """The answers by rung, awaited; those of a process that died are missing."""
         found: dict[str, Answer] = {}
         with suppress(EOFError, OSError):
             while True:
@@ -73,19 +73,33 @@ class Climb:
         self._answers.close()
 
 
-def climb(asked: Asked, answers: Connection) -> None:
-    """In the process of its own: answers for each rung, the cheapest first."""
+def _spawned(asked: Asked, far: Connection) -> BaseProcess:
+    """A new interpreter, since a fork of this process as it is now would inherit its threads' locks."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_climb_alone, args=(asked, far), name="ladder", daemon=True)
+    process.start()
+    return process
+
+
+def _climb_alone(asked: Asked, answers: Connection) -> None:
+    """As `climb`, in an interpreter that knows its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked decides what Ctrl-C means
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    climb(asked, answers)
+
+
+def climb(asked: Asked, answers: Connection) -> None:
+    """In the process of its own: answers for each rung, all told at the end."""
     from tasks.ladder import baselines  # noqa: PLC0415
     from tasks.ladder.rows import read_rows  # noqa: PLC0415
     from tasks.splitting import parts as dealt  # noqa: PLC0415
 
     parts, problem = dealt.load(asked.split), asked.problem
     rows = read_rows(asked.raw, asked.cleaned, parts, problem.target, problem.task, asked.learned_from)
-    for name in asked.names:
-        if not is_own(name):
-            answers.send((name, baselines.answer(name, rows.train, rows.test, problem)))
+    names = [name for name in asked.names if not is_own(name)]
+    found = [(name, baselines.answer(name, rows.train, rows.test, problem)) for name in names]
+    for each in found:  # only now: a pipe holds 64 kB, and nobody reads before the training has ended
+        answers.send(each)
     answers.close()
 
 

@@ -12,6 +12,7 @@ the answer says where it lay.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from contextlib import suppress
@@ -101,3 +102,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    os._exit(0)  # who asked waits for this; taking the frameworks apart takes a second
