@@ -34,6 +34,16 @@ for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MODELYARD_ROOT"):
     os.environ.pop(name, None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def never_forked() -> Iterator[None]:
+    """This process, with what tests put into it, is nothing to fork helpers from."""
+    from tasks import offshoot
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(offshoot, "keep_seed", lambda: False)
+        yield
+
+
 @pytest.fixture
 def own_code_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that a test spawns import this checkout.

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from flows.books import beside
 from flows.servers.prefect_server import connected, prefect_server
+from tasks.ladder import ahead
 from tasks.registry import backend, tracking
 
 STEPS = ["validate", "clean", "split", "fit", "evaluate", "register"]
@@ -211,6 +213,31 @@ def test_a_profile_adds_up_and_names_the_steps(yard, trained) -> None:
     assert {("register", "model save"), (None, "report"), ("validate", "Prefect")} <= causes
     assert "where the seconds went" in answer.err
     assert "profile" not in trained
+
+
+def test_the_baselines_are_asked_alike_beside_the_training_and_after_it(
+    busy, busy_trained, monkeypatch
+) -> None:
+    """Else what was answered beside it is thrown away, and its seconds are paid twice."""
+    heard: list[str] = []
+
+    class Climb:
+        def __init__(self, asked: ahead.Asked) -> None:
+            self.asked = asked
+            heard.append("begun")
+
+        def collect(self) -> dict[str, Any]:
+            heard.append("collected")
+            return {}
+
+        def close(self) -> None:
+            heard.append("closed")
+
+    monkeypatch.setattr(ahead, "Climb", Climb)
+    monkeypatch.setattr(beside, "WORTH_SECONDS", -1.0)
+    monkeypatch.setattr(beside, "has_free_core", lambda _: True)
+    assert busy("train", "rings", "--force", "fit", "--set", "fit.class_weights=balanced").code == 0
+    assert heard == ["begun", "collected", "closed"]
 
 
 def test_document_survives_json(trained) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tasks import offshoot
+from tasks.offshoot import keep_seed
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks are for Linux")
 
@@ -97,4 +98,4 @@ def test_threads_forbid_it(tmp_path: Path) -> None:
 def test_without_a_seed_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert offshoot.start(print, None, None) is None  # type: ignore[arg-type]
     monkeypatch.setattr(threading, "active_count", lambda: 2)
-    assert not offshoot.keep_seed()
+    assert not keep_seed()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +49,42 @@ def test_the_same_answers_bit_for_bit(asked: ahead.Asked) -> None:
         here = baselines.answer(name, rows.train, rows.test, asked.problem)
         assert here.predictions is not None and answer.predictions is not None, (here, answer)
         assert np.array_equal(here.predictions.values, answer.predictions.values)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks are for Linux")
+def test_the_same_from_a_fork_that_has_everything_imported(asked: ahead.Asked, tmp_path: Path) -> None:
+    script = """
+import pickle, sys
+from tasks import offshoot
+from tasks.ladder import ahead, baselines
+assert offshoot.keep_seed()
+asked = pickle.loads(open("asked.pickle", "rb").read())
+with ahead.room():
+    ahead.begin(asked)
+    (climb,) = ahead._ROOM.get()
+    assert isinstance(climb._process, offshoot.Offshoot)
+    found = {name: each.predictions.values for name, each in ahead.collected(asked).items()}
+open("found.pickle", "wb").write(pickle.dumps(found))
+"""
+    (tmp_path / "asked.pickle").write_bytes(pickle.dumps(asked))
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, check=True)
+    found = pickle.loads((tmp_path / "found.pickle").read_bytes())
+    parts = pd.read_parquet(asked.split / "parts.parquet")["part"]
+    rows = read_rows(asked.raw, asked.cleaned, parts, "price", "regression")
+    assert list(found) == ["median", "boosting"]
+    for name, values in found.items():
+        here = baselines.answer(name, rows.train, rows.test, asked.problem)
+        assert here.predictions is not None and np.array_equal(here.predictions.values, values)
+
+
+def test_nothing_is_told_before_all_is_answered(asked: ahead.Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody reads before the training has ended, and what a pipe can't hold would stop the climb there."""
+    order: list[str] = []
+    monkeypatch.setattr(baselines, "answer", lambda name, *_: order.append(f"answered {name}"))
+    line: Any = SimpleNamespace(send=lambda told: order.append(f"told {told[0]}"), close=lambda: None)
+    ahead.climb(asked, line)
+    assert order == ["answered median", "answered boosting", "told median", "told boosting"]
 
 
 def test_answers_to_another_question_are_not_taken(
