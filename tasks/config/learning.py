@@ -44,6 +44,8 @@ class Cnn(Strict):
     fold: bool = True
     """Whether 2x2 pixels are folded into channels first, which is cheap and enough for digits; false
     convolves every pixel and pools after, for richer pictures."""
+    residual: int = Field(0, ge=0, le=16)
+    """Further convolutions after the third, each of which adds to what it is given: richer pictures again."""
     mirror: bool = False
     """Whether left and right mean nothing: training shows each image or its mirror image, by a coin, and the
     answer is the mean of those to both. Not for signs: a mirrored digit is another one, or none."""

@@ -82,7 +82,9 @@ def test_pictures_that_a_mirror_puts_into_another_class_are_not_mirrored(tmp_pat
     assert draft.tree["fit"]["weight_decay"] == 0.01
     halves = {"top": spots(slice(2, 12), all_rows), "bottom": spots(slice(12, 22), all_rows)}
     draft = looking.draft(draw(tmp_path / "halves", halves), Asked())
-    assert draft.tree["network"] == {"kind": "cnn", "fold": False, "mirror": True}
+    rich = {"kind": "cnn", "widths": [24, 64, 128], "fold": False, "residual": 1, "mirror": True}
+    assert draft.tree["network"] == rich
+    assert draft.tree["presets"]["quick"]["network"] == {"widths": [24, 48, 96]}
     assert guess(draft, "network.mirror").open
     assert (
         guess(draft, "network.fold").evidence == "58% of all pixels have the colour of their picture's corner"

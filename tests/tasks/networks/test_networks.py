@@ -205,6 +205,19 @@ def test_the_cnn_is_the_same_arithmetic_written_out(fold: bool) -> None:
     torch.testing.assert_close(net.train()(images), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_a_residual_convolution_adds_to_what_it_is_given() -> None:
+    torch.manual_seed(0)
+    spec, images = InputSpec(outputs=3, image=(1, 20, 20)), torch.randn(4, 1, 20, 20)
+    one = Cnn(spec, widths=(4, 5, 6)).eval()
+    two = build(CnnConfig(widths=(4, 5, 6), residual=2).model_dump(), spec).eval()
+    two.load_state_dict(one.state_dict(), strict=False)
+    for further in two.further:
+        nn.init.zeros_(further[0].weight)
+    torch.testing.assert_close(two(images), one(images))
+    nn.init.ones_(two.further[0][1].bias)  # relu(0 + 1) is added to each response
+    torch.testing.assert_close(two(images), one(images) + one.output.weight.sum(1))
+
+
 def test_many_images_are_answered_as_each_alone() -> None:
     net = build(CnnConfig(widths=(2, 3, 4)).model_dump(), InputSpec(outputs=2, image=(1, 20, 20))).eval()
     images = torch.randn(AT_ONCE + 3, 1, 20, 20)
