@@ -22,7 +22,7 @@ from flows import roots
 from flows.standby import likeness, wire
 from tasks.errors import ModelyardError
 
-COMMANDS = ("train", "retrain", "resume", "sweep", "check", "evaluate", "predict")
+COMMANDS = ("train", "retrain", "resume", "sweep", "check", "evaluate", "predict", "status")
 """Commands that import more than they compute."""
 OFF = "MODELYARD_STANDBY"
 """Set to 0 in the environment, every command runs in its own process, and `up` keeps none ready."""

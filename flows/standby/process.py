@@ -29,8 +29,8 @@ from flows.standby import likeness, wire
 from tasks import offshoot
 
 NEEDED = (
-    "flows.commands.training", "flows.train", "flows.retrain", "flows.operate.execution",
-    "flows.operate.history", "flows.operate.reconcile", "flows.books.costs", "flows.books.unchanged",
+    "flows.commands.training", "flows.commands.operating", "flows.train", "flows.retrain", "flows.glance",
+    "flows.operate.overview", "flows.operate.execution", "flows.operate.history", "flows.operate.reconcile", "flows.books.costs", "flows.books.unchanged",
     "flows.books.reporting", "flows.books.rehearsal", "flows.servers.prefect_server", "tasks.config",
     "tasks.learning.training", "tasks.ladder.baselines", "tasks.reports.report", "tasks.checks.judging",
     "tasks.registry.tracking", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",

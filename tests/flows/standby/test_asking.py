@@ -32,7 +32,7 @@ def test_the_root_is_found_as_the_command_finds_it(
     assert handed == [tmp_path]
 
 
-@pytest.mark.parametrize("words", [[], ["--help"], ["status"], ["train", "x", "--root", "/nowhere/at/all"]])
+@pytest.mark.parametrize("words", [[], ["--help"], ["projects"], ["train", "x", "--root", "/nowhere/at/all"]])
 def test_others_run_here(words: list[str], handed: list[Path]) -> None:
     assert asking.answer(words) is None
     assert not handed
