@@ -30,8 +30,9 @@ from tasks import offshoot
 
 NEEDED = (
     "flows.commands.training", "flows.commands.operating", "flows.train", "flows.retrain", "flows.glance",
-    "flows.operate.overview", "flows.operate.execution", "flows.operate.history", "flows.operate.reconcile", "flows.books.costs", "flows.books.unchanged",
-    "flows.books.reporting", "flows.books.rehearsal", "flows.servers.prefect_server", "tasks.config",
+    "flows.operate.overview", "flows.operate.execution", "flows.operate.history", "flows.operate.reconcile",
+    "flows.books.costs", "flows.books.unchanged", "flows.books.reporting", "flows.books.rehearsal",
+    "flows.servers.prefect_server", "tasks.config",
     "tasks.learning.training", "tasks.ladder.baselines", "tasks.reports.report", "tasks.checks.judging",
     "tasks.registry.tracking", "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store",
     "mlflow.store.model_registry.sqlalchemy_store", "torch._dynamo", "matplotlib.backends.backend_svg",
