@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,9 +17,12 @@ from flows import outcome, terminal
 from flows.commands.options import DEFAULT, Common, Forced, Settings, Sourced
 from tasks.config import Project
 from tasks.errors import ConfigError
+from tasks.importing import undisturbed
 from tasks.records import to_json
 
 if TYPE_CHECKING:
+    from prefect import Flow
+
     from flows.servers.prefect_server import Server
 
 REJECTED = 4
@@ -142,11 +146,14 @@ def run_here(common: Common, flow: str, words: dict[str, Any]) -> dict[str, Any]
 
     _refuse_torchrun()
     root, began = common.place, time.monotonic()
-    with prefect_server(root) as server:
+    with ExitStack() as importing, prefect_server(root) as server:
+        importing.enter_context(undisturbed())
         _prepare(root, server)
         with connected(server):
             _tell_of_the_dead(root)
-            summary = _run(common.console(), flow, words, debug=common.debug)
+            run = getattr(import_module(f"flows.{flow}"), flow)
+            importing.close()
+            summary = _run(common.console(), run, words, debug=common.debug)
     summary["seconds"] = round(time.monotonic() - began, 3)
     return summary
 
@@ -193,13 +200,12 @@ def _tell_of_the_dead(root: Path) -> None:
         reconcile(root, client)
 
 
-def _run(out: Console, flow: str, words: dict[str, Any], *, debug: bool) -> dict[str, Any]:
-    """Runs the flow in this process; Prefect's record of it is whole when this returns or raises."""
+def _run(out: Console, run: Flow[..., Any], words: dict[str, Any], *, debug: bool) -> dict[str, Any]:
+    """Runs a flow in this process; Prefect's record of it is whole when this returns or raises."""
     from flows.audience import watching  # noqa: PLC0415
     from flows.operate import history  # noqa: PLC0415
     from flows.operate.execution import execute  # noqa: PLC0415
 
-    run = getattr(import_module(f"flows.{flow}"), flow)
     if not debug:
         history.hush()
     watcher = terminal.Watcher(out)

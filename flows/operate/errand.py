@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flows.servers import leash
+from tasks.importing import undisturbed
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -33,13 +34,16 @@ def main(root: Path, flow: str, project: str, flow_run_id: UUID) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where a shell started us behind
     # Prefect turns the signal into the end of the flow: Crashed.
     leash.hold(lambda: os.kill(os.getpid(), signal.SIGTERM), patience=LEAVE_SECONDS)
-    from prefect.client.orchestration import get_client  # noqa: PLC0415
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
+    with undisturbed():
+        from prefect.client.orchestration import get_client  # noqa: PLC0415
+        from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings  # noqa: PLC0415
 
-    from flows.audience import watching  # noqa: PLC0415
-    from flows.operate import history  # noqa: PLC0415
-    from flows.operate.execution import execute  # noqa: PLC0415
-    from flows.operate.reporter import Reporter  # noqa: PLC0415
+        from flows.audience import watching  # noqa: PLC0415
+        from flows.operate import history  # noqa: PLC0415
+        from flows.operate.execution import execute  # noqa: PLC0415
+        from flows.operate.reporter import Reporter  # noqa: PLC0415
+
+        run = _flow(flow)
 
     # Heartbeats cost a second at a run's end; a lease tells more, and sooner.
     with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), watching(Reporter()):
@@ -47,7 +51,7 @@ def main(root: Path, flow: str, project: str, flow_run_id: UUID) -> int:
             with get_client(sync_client=True) as client:
                 given = client.read_flow_run(flow_run_id).parameters
             words = given | {"project": project, "root": str(root)}
-            execute(_flow(flow), words, root, flow_run_id=flow_run_id)
+            execute(run, words, root, flow_run_id=flow_run_id)
         except KeyboardInterrupt:
             return 130
         except Exception as error:  # stored already: in the flow run's state, and in the MLflow run

@@ -24,6 +24,7 @@ from flows.servers.address import Address
 from flows.servers.door import Door
 from flows.servers.locks import exclusive
 from tasks.config.settings import Settings, for_asyncpg, root_settings
+from tasks.importing import undisturbed
 
 if TYPE_CHECKING:
     import uvicorn
@@ -121,11 +122,12 @@ def _server(where: Address, credential: str) -> uvicorn.Server:
 
 def _application() -> Any:
     """Prefect's own, but for one answer: its pages need not ask for what the browser gave at the door."""
-    from prefect.server.api.server import create_app  # noqa: PLC0415
-    from starlette.responses import JSONResponse  # noqa: PLC0415
-    from starlette.routing import Route  # noqa: PLC0415
+    with undisturbed():
+        from prefect.server.api.server import create_app  # noqa: PLC0415
+        from starlette.responses import JSONResponse  # noqa: PLC0415
+        from starlette.routing import Route  # noqa: PLC0415
 
-    app: Any = create_app()
+        app: Any = create_app()
     pages = next(route.app for route in app.routes if getattr(route, "name", "") == "ui")
     known = next(route for route in pages.routes if getattr(route, "path", "") == "/ui-settings")
     told = {**known.endpoint().model_dump(mode="json"), "auth": None}

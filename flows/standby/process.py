@@ -27,6 +27,7 @@ from flows import cli
 from flows.servers import keeper
 from flows.standby import likeness, wire
 from tasks import offshoot
+from tasks.importing import undisturbed
 
 NEEDED = (
     "flows.commands.training", "flows.commands.operating", "flows.train", "flows.retrain", "flows.glance",
@@ -220,8 +221,9 @@ def stand(root: Path, needed: Sequence[str] = NEEDED, *, load: Callable[[str], A
     inherited = [n for path in Path("/proc/self/fd").iterdir() if (n := int(path.name)) > 2 and _is_open(n)]
     birth = likeness.birth(SWITCHES)  # imports change the environment
     cli.quiet_libraries()
-    for name in needed:
-        load(name)
+    with undisturbed():
+        for name in needed:
+            load(name)
     place = wire.address(root)
     if place is None or threading.active_count() > 1:
         sys.stderr.write("can't stand by here: the path is too long, or an import started a thread\n")

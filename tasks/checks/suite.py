@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from tasks.errors import ConfigError, did_you_mean, quoted
+from tasks.importing import undisturbed
 from tasks.spans import span
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def run(suite: Suite, rows: pd.DataFrame | None, docs: Path, *, show_values: boo
         ConfigError: An unknown expectation type or argument.
         DataRejected: Great Expectations failed as a whole, or judged fewer expectations than asked.
     """
-    from tasks.checks import judging  # noqa: PLC0415 - imports Great Expectations
+    with undisturbed():
+        from tasks.checks import judging  # noqa: PLC0415 - imports Great Expectations
 
     with span("Great Expectations"):
         return judging.judge(suite, rows, docs, show_values=show_values)
