@@ -90,8 +90,8 @@ def _wait(line: Connection) -> NoReturn:
     kept = line.fileno()
     os.closerange(3, kept)
     os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX"))
-    gc.collect()
     gc.freeze()  # what is not looked at stays shared
+    gc.enable()  # it rests while the imports go on that this process was forked after
     children: list[int] = []
     with suppress(EOFError, OSError):
         while True:
