@@ -64,7 +64,8 @@ def lightgbm(
     bagged = {"subsample_freq": 1} if "subsample" in settings else {}
     model = library.LGBMRegressor(n_jobs=1, random_state=0, verbose=-1, **bagged, **settings)
     stops = [library.early_stopping(PATIENCE, verbose=False)] if held else None
-    model.fit(rows, goal, eval_set=[held] if held else None, callbacks=stops)
+    judged = {"eval_X": held[0], "eval_y": held[1]} if held else {}
+    model.fit(rows, goal, callbacks=stops, **judged)
     return (model, model.best_score_["valid_0"]["l2"], model.best_iteration_) if held else (model, 0.0, 0)
 
 
