@@ -37,7 +37,7 @@ for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MODELYARD_ROOT"):
 @pytest.fixture(scope="session", autouse=True)
 def never_forked() -> Iterator[None]:
     """This process, with what tests put into it, is nothing to fork helpers from."""
-    from tasks import offshoot
+    from tasks.starting import offshoot
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(offshoot, "keep_seed", lambda: False)

@@ -17,8 +17,8 @@ from flows import outcome, terminal
 from flows.commands.options import DEFAULT, Common, Forced, Settings, Sourced
 from tasks.config import Project
 from tasks.errors import ConfigError
-from tasks.importing import undisturbed
 from tasks.records import to_json
+from tasks.starting.importing import undisturbed
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -177,8 +177,8 @@ def tell(common: Common, summary: dict[str, Any], *, fail_on_reject: bool) -> in
 
 def _prepare(root: Path, server: Server) -> None:
     """Does what takes seconds while the server starts; Prefect itself has to wait for its address."""
-    from tasks import offshoot  # noqa: PLC0415
     from tasks.registry import tracking  # noqa: PLC0415
+    from tasks.starting import offshoot  # noqa: PLC0415
 
     tracking.connect(root)  # makes a store that is not there yet
     for name in NEEDED:

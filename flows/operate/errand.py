@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from flows.servers import leash
-from tasks.importing import undisturbed
+from tasks.starting.importing import undisturbed
 
 if TYPE_CHECKING:
     from prefect import Flow

@@ -9,13 +9,18 @@ lock `server.lock` lets one server run per root: a second one leaves at once.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
+import tempfile
 import threading
 import time
+from contextlib import closing, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +29,8 @@ from flows.servers.address import Address
 from flows.servers.door import Door
 from flows.servers.locks import exclusive
 from tasks.config.settings import Settings, for_asyncpg, root_settings
-from tasks.importing import undisturbed
+from tasks.starting.importing import undisturbed
+from tasks.store import flush
 
 if TYPE_CHECKING:
     import uvicorn
@@ -54,6 +60,8 @@ def main(root: Path, listener: socket.socket | None = None) -> int:
     listener = listener or address.listen("127.0.0.1", None, PREFERRED_PORT)
     where = address.of(listener, settings.names)
     os.environ.update(environment(home, where, settings, credential))
+    if settings.prefect.database is None:
+        make_database(home / "prefect.db")
     server = _server(where, credential)
     threading.Thread(target=_announce, args=(server, home, where.port), daemon=True).start()
     if stays:
@@ -66,6 +74,65 @@ def main(root: Path, listener: socket.socket | None = None) -> int:
         (home / "server.json").unlink(missing_ok=True)
         lock.close()
     return 0 if server.started else 1
+
+
+def make_database(path: Path) -> None:
+    """Makes the server's SQLite file where there is none: a copy of one that was made by this installation.
+
+    Else Prefect's migrations make it, a hundred one after the other, which takes six seconds of a core; the
+    first that they made is kept for the next root. The environment names the file to them.
+    """
+    if path.exists():
+        return
+    kept = template()
+    if kept is not None and kept.exists():
+        try:
+            _copy(kept, path)
+        except sqlite3.Error:  # damaged, and therefore made anew
+            kept.unlink(missing_ok=True)
+        else:
+            return
+    with undisturbed():
+        from prefect.server.database import provide_database_interface  # noqa: PLC0415
+
+        asyncio.run(_migrate(provide_database_interface()))
+    if kept is not None:
+        with suppress(OSError, sqlite3.Error):  # an installation that is not ours to write to
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            _copy(path, kept)
+
+
+def template() -> Path | None:
+    """Where this installation keeps an empty database of Prefect's; None outside of a virtual environment."""
+    if sys.prefix == sys.base_prefix:
+        return None
+    return Path(sys.prefix) / "share" / "modelyard" / f"prefect-{version('prefect')}.db"
+
+
+def prepare() -> None:
+    """Makes that empty database ahead, when the installation is made."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "prefect.db"
+        os.environ["PREFECT_HOME"] = place
+        os.environ["PREFECT_API_DATABASE_CONNECTION_URL"] = f"sqlite+aiosqlite:///{path}"
+        make_database(path)
+
+
+async def _migrate(database: Any) -> None:
+    await database.create_db()
+    await (await database.engine()).dispose()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a database so that a crash leaves none."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with closing(sqlite3.connect(source)) as before, closing(sqlite3.connect(temporary)) as after:
+            before.backup(after)
+        flush(temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def environment(home: Path, where: Address, settings: Settings, credential: str) -> dict[str, str]:

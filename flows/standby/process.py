@@ -26,8 +26,8 @@ from typing import Any, NoReturn
 from flows import cli
 from flows.servers import keeper
 from flows.standby import likeness, wire
-from tasks import offshoot
-from tasks.importing import undisturbed
+from tasks.starting import offshoot
+from tasks.starting.importing import undisturbed
 
 NEEDED = (
     "flows.commands.training", "flows.commands.operating", "flows.train", "flows.retrain", "flows.glance",

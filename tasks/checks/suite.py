@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from tasks.errors import ConfigError, did_you_mean, quoted
-from tasks.importing import undisturbed
 from tasks.spans import span
+from tasks.starting.importing import undisturbed
 
 if TYPE_CHECKING:
     import pandas as pd

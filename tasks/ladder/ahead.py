@@ -20,8 +20,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks import offshoot
 from tasks.own.extension import is_own
+from tasks.starting import offshoot
 
 if TYPE_CHECKING:
     from tasks.ladder.baselines import Answer, Problem

@@ -55,7 +55,7 @@ def test_the_same_answers_bit_for_bit(asked: ahead.Asked) -> None:
 def test_the_same_from_a_fork_that_has_everything_imported(asked: ahead.Asked, tmp_path: Path) -> None:
     script = """
 import pickle, sys
-from tasks import offshoot
+from tasks.starting import offshoot
 from tasks.ladder import ahead, baselines
 assert offshoot.keep_seed()
 asked = pickle.loads(open("asked.pickle", "rb").read())

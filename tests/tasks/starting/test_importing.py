@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from tasks.importing import undisturbed
+from tasks.starting.importing import undisturbed
 
 
 def test_it_rests_and_works_again_whatever_ends_the_block() -> None:

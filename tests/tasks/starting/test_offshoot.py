@@ -12,15 +12,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks import offshoot
-from tasks.offshoot import keep_seed
+from tasks.starting import offshoot
+from tasks.starting.offshoot import keep_seed
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks are for Linux")
 
 PARENT = """
 import os, sys, threading, time
 from multiprocessing import Pipe
-from tasks import offshoot
+from tasks.starting import offshoot
 
 if sys.argv[1:] == ["threads"]:
     threading.Thread(target=time.sleep, args=(60,), daemon=True).start()

@@ -1,0 +1,1 @@
+"""How processes start soon: imports that nothing disturbs, and forks that have them done."""
