@@ -147,7 +147,7 @@ def show(title: str, found: dict[str, list[Measured]], profiles: dict[str, list[
 def main() -> None:
     """Prints two tables a project."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--projects", nargs="+", default=["digits", "prices"])
+    parser.add_argument("--projects", nargs="*", default=["digits", "prices"])
     parser.add_argument("--mnist", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
     words = parser.parse_args()
