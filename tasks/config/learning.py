@@ -211,9 +211,9 @@ class Fit(Strict):
     refit: bool = False
     """Train once more from the start, on train and validation rows, for as many epochs as were best."""
     bagging: bool = False
-    """Each member of an mlp on a table holds out rows of its own, as many as there are validation rows, drawn
-    from these and the train rows together; what they all hold out picks the best epoch. No row is left
-    out, so there is nothing to refit."""
+    """Each member of an mlp on a table holds out rows of its own, as many as there are validation rows and at
+    most 2,000, drawn from these and the train rows together; what they all hold out picks the best epoch. No
+    row is left out, so there is nothing to refit."""
     class_weights: Literal["balanced", "none"] = "none"
     minutes: float | None = Field(None, gt=0)
     """Time budget of the whole fit; it ends with the best so far, within an epoch where one takes longer."""

@@ -17,6 +17,9 @@ from tasks.errors import ConfigError
 from tasks.learning.training import Examples
 from tasks.networks.mlp import Mlp
 
+MOST = 2000
+"""Examples that are enough to choose an epoch by; a member learns from what it need not hold out."""
+
 
 def members(network: nn.Module) -> int:
     """Number of members that can be given rows of their own.
@@ -42,9 +45,10 @@ def deal(pool: Examples, members: int, held_out: int, seed: int) -> tuple[Exampl
     Args:
         pool: Examples that are dealt.
         members: Number of members.
-        held_out: Examples that each holds out; fewer than there are.
+        held_out: Examples that each holds out, but never more than `MOST`; fewer than there are.
         seed: Of the draw.
     """
+    held_out = min(held_out, MOST)
     drawn = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(pool), generator=drawn)
     apart = [order.roll(-member * held_out) for member in range(members)]

@@ -27,6 +27,11 @@ def test_no_row_is_held_out_twice_before_every_row_has_been_once() -> None:
     assert counts.tolist() == [2] * 10
 
 
+def test_of_many_rows_no_more_are_held_out_than_an_epoch_is_chosen_by() -> None:
+    learned, out = bagging.deal(pool(20_000), members=2, held_out=3000, seed=0)
+    assert (len(learned), len(out)) == (18_000, bagging.MOST)
+
+
 def test_members_see_different_rows_at_the_same_positions() -> None:
     learned = bagging.deal(pool(50), members=4, held_out=5, seed=2)[0].own
     assert learned is not None

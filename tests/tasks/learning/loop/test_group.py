@@ -116,11 +116,11 @@ def members(folder: Path) -> list[psutil.Process]:
     """Processes of the group whose folder this is."""
     found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            if "tasks.learning.loop.member" in words and str(folder / "group") in words:
-                found.append(process)
-    return [process for process in found if "torch.distributed.run" not in process.cmdline()]
+        words = words_of(process)  # read once: the process may end meanwhile
+        ours = "tasks.learning.loop.member" in words and str(folder / "group") in words
+        if ours and "torch.distributed.run" not in words:
+            found.append(process)
+    return found
 
 
 def slow() -> nn.Module:
