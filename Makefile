@@ -42,6 +42,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 	@$(BIN)/python -c 'from flows.servers import prefect_process; prefect_process.prepare()' || true
+	@$(BIN)/python -c 'from tasks.registry.stores import sqlite; sqlite.prepare()' || true
 	@touch $@
 
 # torch brings its own CUDA wheels, pinned by itself, only where the build that pip chose needs them.

@@ -14,13 +14,10 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import sys
 import tempfile
 import threading
 import time
-from contextlib import closing, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +26,8 @@ from flows.servers.address import Address
 from flows.servers.door import Door
 from flows.servers.locks import exclusive
 from tasks.config.settings import Settings, for_asyncpg, root_settings
+from tasks.starting import blanks
 from tasks.starting.importing import undisturbed
-from tasks.store import flush
 
 if TYPE_CHECKING:
     import uvicorn
@@ -77,40 +74,15 @@ def main(root: Path, listener: socket.socket | None = None) -> int:
 
 
 def make_database(path: Path) -> None:
-    """Makes the server's SQLite file where there is none: a copy of one that was made by this installation.
-
-    Else Prefect's migrations make it, a hundred one after the other, which takes six seconds of a core; the
-    first that they made is kept for the next root. The environment names the file to them.
+    """Makes the server's SQLite file where there is none. The environment names the file to the migrations,
+    a hundred one after the other, which take six seconds of a core if there is no copy to be had.
     """
-    if path.exists():
-        return
-    kept = template()
-    if kept is not None and kept.exists():
-        try:
-            _copy(kept, path)
-        except sqlite3.Error:  # damaged, and therefore made anew
-            kept.unlink(missing_ok=True)
-        else:
-            return
-    with undisturbed():
-        from prefect.server.database import provide_database_interface  # noqa: PLC0415
-
-        asyncio.run(_migrate(provide_database_interface()))
-    if kept is not None:
-        with suppress(OSError, sqlite3.Error):  # an installation that is not ours to write to
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            _copy(path, kept)
-
-
-def template() -> Path | None:
-    """Where this installation keeps an empty database of Prefect's; None outside of a virtual environment."""
-    if sys.prefix == sys.base_prefix:
-        return None
-    return Path(sys.prefix) / "share" / "modelyard" / f"prefect-{version('prefect')}.db"
+    if not path.exists():
+        blanks.provide("prefect", path, _migrate)
 
 
 def prepare() -> None:
-    """Makes that empty database ahead, when the installation is made."""
+    """Makes the empty database ahead that is kept, when the installation is made."""
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "prefect.db"
         os.environ["PREFECT_HOME"] = place
@@ -118,21 +90,16 @@ def prepare() -> None:
         make_database(path)
 
 
-async def _migrate(database: Any) -> None:
+def _migrate() -> None:
+    with undisturbed():
+        from prefect.server.database import provide_database_interface  # noqa: PLC0415
+
+        asyncio.run(_make_tables(provide_database_interface()))
+
+
+async def _make_tables(database: Any) -> None:
     await database.create_db()
     await (await database.engine()).dispose()
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copies a database so that a crash leaves none."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with closing(sqlite3.connect(source)) as before, closing(sqlite3.connect(temporary)) as after:
-            before.backup(after)
-        flush(temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def environment(home: Path, where: Address, settings: Settings, credential: str) -> dict[str, str]:

@@ -168,7 +168,7 @@ def measure(place: Path, memory_mb: int, spent: Callable[[], float]) -> None:
         cpu, wall = spent(), time.perf_counter()
         with Peak() as peak:
             record = step.fn(*args, **kwargs)
-        told[name] = [spent() - cpu, time.perf_counter() - wall, peak.mb]
+        told[name] = [spent() - cpu, time.perf_counter() - wall, peak.mb, peak.own]
         return record
 
     loop = training.train
@@ -177,7 +177,7 @@ def measure(place: Path, memory_mb: int, spent: Callable[[], float]) -> None:
         cpu, wall = time.process_time(), time.perf_counter()
         with Peak() as peak:
             trained = loop(*args, **kwargs)
-        told["epoch"] = [time.process_time() - cpu, time.perf_counter() - wall, peak.mb]
+        told["epoch"] = [time.process_time() - cpu, time.perf_counter() - wall, peak.mb, peak.own]
         return trained
 
     training.train = train
@@ -199,19 +199,24 @@ def measure(place: Path, memory_mb: int, spent: Callable[[], float]) -> None:
 
 
 class Peak:
-    """The most memory that this process holds within a block, in MiB, looked at every 20 ms."""
+    """The most memory that this process holds within a block, in MiB, looked at every 20 ms.
+
+    `own` is without pages that files lie behind: of libraries, and of what is read by mapping it.
+    """
 
     def __enter__(self):
         import psutil
 
-        self.process, self.mb, self.over = psutil.Process(), 0.0, threading.Event()
+        self.process, self.mb, self.own, self.over = psutil.Process(), 0.0, 0.0, threading.Event()
         self.watch = threading.Thread(target=self._look, daemon=True)
         self.watch.start()
         return self
 
     def _look(self):
         while not self.over.wait(0.02):
-            self.mb = max(self.mb, self.process.memory_info().rss / 2**20)
+            held = self.process.memory_info()
+            self.mb = max(self.mb, held.rss / 2**20)
+            self.own = max(self.own, (held.rss - held.shared) / 2**20)
 
     def __exit__(self, *_):
         self.over.set()
@@ -230,8 +235,8 @@ def main() -> None:
     if given.child:
         child(given.child, given.memory_mb, given.engine, given.workers)
         return
-    print("| rows | step | CPU s | us a row | wall s | peak MB | cost a row, against the size before |")
-    print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    print("| rows | step | CPU s | us a row | wall s | peak MB | of it own | against the size before |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     before: dict[str, float] = {}
     for size in given.rows.split(","):
         rows = int(float(size))
@@ -260,13 +265,16 @@ def run(place: Path, rows: int, given: argparse.Namespace, before: dict[str, flo
     if done.returncode:
         sys.exit(done.stderr)
     told = json.loads(done.stdout.splitlines()[-1])
-    told["all"] = [sum(told[step][0] for step in STEPS), sum(told[step][1] for step in STEPS), told["peak"]]
+    told["all"] = [
+        sum(told[step][0] for step in STEPS), sum(told[step][1] for step in STEPS), told["peak"],
+        max(told[step][3] for step in STEPS),
+    ]  # fmt: skip
     costs = {step: told[step][0] / rows for step in (*STEPS, "epoch", "all")}
     for step, cost in costs.items():
         ratio = f"{cost / before[step]:.2f}" if step in before else ""
-        cpu, wall, peak = told[step]
+        cpu, wall, peak, own = told[step]
         name = "of it the epoch" if step == "epoch" else step
-        told_so = f"{cpu:.1f} | {1e6 * cost:.2f} | {wall:.1f} | {peak:,.0f} | {ratio}"
+        told_so = f"{cpu:.1f} | {1e6 * cost:.2f} | {wall:.1f} | {peak:,.0f} | {own:,.0f} | {ratio}"
         print(f"| {rows:.0e} | {name} | {told_so} |", flush=True)
     kept, error, disk = told["rows"], told["rmsle"], told["disk"]
     log(f"digests of source, cleaned rows and split: {' '.join(told['digests'])}")

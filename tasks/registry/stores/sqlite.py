@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tasks.starting import blanks
 from tasks.store import flush
 
 _VERSIONS = """
@@ -39,19 +42,38 @@ def make(path: Path, artifacts: str) -> None:
         path: The file.
         artifacts: URI of the place for artifacts of MLflow's experiment `Default`.
     """
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - takes a second
-
     temporary = path.with_name(".mlflow.db.new")
     _remove(temporary)  # what a process that died left behind
     try:
         with _unhurried():
-            SqlAlchemyStore(f"sqlite:///{temporary}", artifacts).engine.dispose()
+            blanks.provide("mlflow", temporary, partial(_migrate, temporary))
+            _open(temporary, artifacts)
         with closing(sqlite3.connect(temporary)) as database:
             database.execute("PRAGMA journal_mode=WAL")  # a property of the file: once is for ever
         flush(temporary)
         temporary.replace(path)
     finally:
         _remove(temporary)
+
+
+def prepare() -> None:
+    """Makes the empty database ahead that is kept, when the installation is made."""
+    with tempfile.TemporaryDirectory() as place:
+        make(Path(place) / "mlflow.db", Path(place).as_uri())
+
+
+def _migrate(path: Path) -> None:
+    """Makes MLflow's tables, with nothing in them that belongs to one store."""
+    _open(path, path.parent.as_uri())
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("DELETE FROM experiments")
+
+
+def _open(path: Path, artifacts: str) -> None:
+    """Opens it as MLflow does, which makes the tables and the experiment `Default` where they lack."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415 - takes a second
+
+    SqlAlchemyStore(f"sqlite:///{path}", artifacts).engine.dispose()
 
 
 @contextmanager

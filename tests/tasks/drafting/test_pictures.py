@@ -84,7 +84,7 @@ def test_pictures_that_a_mirror_puts_into_another_class_are_not_mirrored(tmp_pat
     draft = looking.draft(draw(tmp_path / "halves", halves), Asked())
     rich = {"kind": "cnn", "widths": [24, 64, 128], "fold": False, "residual": 1, "mirror": True}
     assert draft.tree["network"] == rich
-    assert draft.tree["presets"]["quick"]["network"] == {"widths": [24, 48, 96]}
+    assert draft.tree["presets"]["quick"]["network"] == {"widths": [16, 48, 96]}
     assert guess(draft, "network.mirror").open
     assert (
         guess(draft, "network.fold").evidence == "58% of all pixels have the colour of their picture's corner"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,26 @@ def test_a_run_has_finished_once_it_ended_well_and_until_it_is_deleted(store) ->
     assert sqlite.has_finished(path, run_id)
     client.delete_run(run_id)
     assert not sqlite.has_finished(path, run_id)
+
+
+def test_a_store_from_the_kept_tables_is_as_one_from_migrations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    migrated: list[Path] = []
+    migrate = sqlite._migrate
+    monkeypatch.setattr(sqlite, "_migrate", lambda path: (migrated.append(path), migrate(path)))
+    stores = [backend.connect(tmp_path / name) for name in ("first", "second")]
+    assert migrated == [tmp_path / "first" / "mlflow" / ".mlflow.db.new"]
+    for name, uri in zip(("first", "second"), stores, strict=True):
+        found = backend.client(uri).search_experiments()
+        assert [(each.experiment_id, each.name) for each in found] == [("0", "Default")]
+        assert found[0].artifact_location == f"{backend.artifacts(tmp_path / name, 'Default')}/0"
+        with closing(sqlite3.connect(backend.local_file(tmp_path / name))) as database:
+            assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert {path.name for path in (tmp_path / name / "mlflow").iterdir()} <= {
+            "mlflow.db", "mlflow.db-wal", "mlflow.db-shm", ".lock",
+        }  # fmt: skip
 
 
 def test_no_store_yet_has_no_versions_and_is_not_made(tmp_path: Path) -> None:
