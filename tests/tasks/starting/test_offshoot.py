@@ -59,7 +59,8 @@ def run(tmp_path: Path, text: str, *words: str) -> str:
     path.write_text(PARENT + text, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-W", "error", str(path), *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    how = {"env": environment, "capture_output": True, "text": True, "check": True, "timeout": 60}
+    return subprocess.run(command, **how).stdout
 
 
 def test_it_answers_without_threads_or_files_of_who_asked(tmp_path: Path) -> None:
