@@ -150,7 +150,8 @@ def measured(folder: Path, name: str, seeds: list[int]) -> dict:
     peers = [sys.executable, str(Path(__file__).with_name("sentiment_peers.py")), str(folder), name]
     ours = [sys.executable, __file__, "--line", str(folder), "--models", name, "--at"]
     command = [*(peers if name in PEERS else ours), *map(str, seeds)]
-    environment = os.environ | here | {"PYTHONPATH": str(ROOT)}
+    paths = f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    environment = os.environ | here | {"PYTHONPATH": paths}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
