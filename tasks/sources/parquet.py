@@ -105,19 +105,22 @@ def pieces(
         yield from row_groups(stored, name, [group], chosen, rows)
 
 
-def opened(file: BinaryIO, name: str, texts: Sequence[str] = ()) -> pq.ParquetFile:
+def opened(
+    file: BinaryIO, name: str, texts: Sequence[str] = (), footer: pq.FileMetaData | None = None
+) -> pq.ParquetFile:
     """A Parquet file of any size, its footer read and checked.
 
     Args:
         file: The file, which can seek.
         name: The file, for messages.
         texts: Columns of text that are to be read with their dictionaries.
+        footer: Its footer, where it was read before.
 
     Raises:
         DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `parse`.
     """
     _check_marks(files.ends(file), name)
-    stored = _footer(file, name, texts)
+    stored = _footer(file, name, texts, footer)
     check_count(stored.metadata.num_columns, name)
     _check_fields(stored, name)
     if not stored.metadata.num_rows:
@@ -160,9 +163,11 @@ def _check_marks(data: bytes, name: str) -> None:
         raise _unreadable(name, "the mark PAR1 is missing at its begin or end")
 
 
-def _footer(source: object, name: str, texts: Sequence[str] = ()) -> pq.ParquetFile:
+def _footer(
+    source: object, name: str, texts: Sequence[str] = (), footer: pq.FileMetaData | None = None
+) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(source, buffer_size=_BUFFER, read_dictionary=list(texts))
+        return pq.ParquetFile(source, metadata=footer, buffer_size=_BUFFER, read_dictionary=list(texts))
     except (pa.ArrowMemoryError, MemoryError):
         raise ResourceLimit(f"{name}: its footer claims more than fits into memory") from None
     except (pa.ArrowException, OSError, ValueError) as error:

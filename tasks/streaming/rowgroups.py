@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -194,8 +195,7 @@ def pieces(parts: Sequence[Part], rows: int) -> Iterator[tuple[tuple[Span, ...],
     held, count = list[Span](), 0
     for part in parts:
         part.check()
-        with files.opened(part.path, part.name) as file:
-            footer = parquet.opened(file, part.name).metadata
+        footer = _kept_footer(part) if part.changed else _footer(part)
         for groups in _together(footer, rows):
             more = sum(footer.row_group(group).num_rows for group in groups)
             if held and count + more > rows:
@@ -205,6 +205,16 @@ def pieces(parts: Sequence[Part], rows: int) -> Iterator[tuple[tuple[Span, ...],
             count += more
     if held:
         yield tuple(held), count
+
+
+def _footer(part: Part) -> pq.FileMetaData:
+    with files.opened(part.path, part.name) as file:
+        return parquet.opened(file, part.name).metadata
+
+
+_kept_footer = lru_cache(maxsize=1)(_footer)
+"""The same, read once: that of a thousand row groups takes a hundredth of a second, and each group is a piece
+that asks. Not for a file of our own: it has few, and no time by which to tell that it is another one now."""
 
 
 def batches(
@@ -231,7 +241,7 @@ def batches(
     names = list(kinds if columns is None else columns)
     texts = [name for name in names if kinds[name] == "text"]
     with files.opened(part.path, part.name) as file:
-        stored = parquet.opened(file, part.name, texts)
+        stored = parquet.opened(file, part.name, texts, _kept_footer(part) if part.changed else None)
         size = size or batch_rows(kinds)
         for chosen in _together(stored.metadata, size) if groups is None else [groups]:
             for found in parquet.row_groups(stored, part.name, chosen, names, size):

@@ -223,7 +223,7 @@ class _Pass:
         self.gaps = dict.fromkeys(asking.features, 0)
         self.answers = Counts.of_target(asking.target, asking.task)
         self.broken: dict[str, Bits] = {}
-        self.judged = {at: Judged(entry, none | none) for at, entry in asking.counted.items()}
+        self.judged = {at: Judged(entry, none.empty()) for at, entry in asking.counted.items()}
         self.kept: list[pd.DataFrame] = []
 
     def include(self, piece: _Pass) -> None:
@@ -231,7 +231,7 @@ class _Pass:
         for name, count in piece.gaps.items():
             self.gaps[name] += count
         for reason, rows in piece.broken.items():
-            self.broken.setdefault(reason, self.none | self.none).include(rows)
+            self.broken.setdefault(reason, self.none.empty()).include(rows)
         for position, one in piece.judged.items():
             self.judged[position].include(one)
         self.answers.include(piece.answers)
@@ -257,7 +257,7 @@ class _Pass:
 
     def _set_aside(self, reason: str, ids: np.ndarray, broken: np.ndarray) -> np.ndarray:
         if broken.any():
-            self.broken.setdefault(reason, self.none | self.none).add(ids[broken])
+            self.broken.setdefault(reason, self.none.empty()).add(ids[broken])
         return ~broken
 
     @property
@@ -293,7 +293,7 @@ class _Pass:
             if position in self.judged:
                 rows = self.judged[position].broken
             else:
-                rows = self.none | self.none
+                rows = self.none.empty()
                 rows.add(np.array(outcome.rows, dtype=np.int64))
             told[outcome.title] = told[outcome.title] | rows if outcome.title in told else rows
         return told

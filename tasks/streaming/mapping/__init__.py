@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar
 
+from tasks.streaming.mapping import memory
+
 A = TypeVar("A")
 B = TypeVar("B")
 
@@ -36,8 +38,12 @@ _ENGINE: ContextVar[Engine] = ContextVar("engine", default=_here)
 
 
 def mapped(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
-    """What the function makes of each item, in order; in this process unless an engine is there."""
-    return _ENGINE.get()(function, items)
+    """What the function makes of each item, in order; in this process unless an engine is there.
+
+    When all are answered, memory that working on them took and nobody uses is given back.
+    """
+    yield from _ENGINE.get()(function, items)
+    memory.give_back()
 
 
 @contextmanager

@@ -117,17 +117,3 @@ def test_rows_to_pass_over_are_passed_over_by_the_piece(bench, table, tmp_path):
     assert [sum(len(ids) for ids, _ in piece.batches()) for piece in pieces] == [
         piece.kept for piece in pieces
     ]
-
-
-@pytest.mark.parametrize("start", [0, 5, 8, 4091])
-def test_a_pieces_bits_lie_where_the_whole_has_them(start):
-    rng = np.random.default_rng(start)
-    chosen = start + np.unique(rng.integers(0, 500, 90))
-    piece, whole = Bits.of_piece(start, 500), Bits(5000)
-    piece.add(chosen)
-    whole.add(np.array([0, 4999]))
-    whole.include(piece)
-    assert list(piece.positions()) == chosen.tolist()
-    assert piece.of(chosen).all()
-    assert piece.mask(start, 500).sum() == piece.total() == len(chosen)
-    assert set(whole.positions()) == {0, 4999, *chosen.tolist()}

@@ -13,8 +13,8 @@ import pytest
 from tasks import sources
 from tasks.config import Columns, Fit, TableSource
 from tasks.errors import ArtifactTampered, ConfigError, DataRejected
+from tasks.sources import parquet
 from tasks.streaming import hashing, rowgroups
-from tasks.streaming.bits import Bits
 
 
 def read(bench, columns=None):
@@ -37,6 +37,27 @@ def test_small_row_groups_are_read_together(bench, table):
     bench.store(table, group=10)
     _, frames = read(bench)
     assert [len(frame) for frame in frames] == [1020] * 4 + [920]
+
+
+def test_a_files_footer_is_read_once_for_all_of_its_pieces_until_it_is_another_file(
+    bench, table, monkeypatch
+):
+    bench.store(table, group=500)
+    read_anew, opened = [], parquet.opened
+
+    def watched(file, name, texts=(), footer=None):
+        read_anew.append(footer is None)
+        return opened(file, name, texts, footer)
+
+    monkeypatch.setattr(parquet, "opened", watched)
+    for rows in (5000, 4000):
+        bench.store(table[:rows], group=500)
+        parts, kinds = rowgroups.look(bench.source(), bench.folder, Columns())
+        read_anew.clear()
+        spans = [span for spans, _ in rowgroups.pieces(parts, 500) for span in spans]
+        found = [batch for part, groups in spans for batch in rowgroups.batches(part, kinds, groups=groups)]
+        assert sum(batch.num_rows for batch in found) == rows
+        assert sum(read_anew) == 1 and len(read_anew) == 1 + rows // 500
 
 
 def test_whole_numbers_and_truths_with_a_gap_anywhere_become_what_they_become_in_memory(bench, table):
@@ -119,20 +140,6 @@ def test_numbers_hash_the_same_however_they_are_stored():
     assert hashed([0.0], pa.float64()) == hashed([-0.0], pa.float64())
     assert hashed([float("nan")], pa.float64()) == hashed([None], pa.float64())
     assert len(set(hashed([2**60, 2**60 + 1], pa.int64()))) == 2
-
-
-def test_bits_hold_what_a_set_holds():
-    rng = np.random.default_rng(0)
-    bits, chosen = Bits(1001), np.unique(rng.integers(0, 1001, 300))
-    bits.add(chosen)
-    bits.add(chosen[:5])
-    assert bits.total() == len(chosen)
-    assert list(bits.positions()) == chosen.tolist()
-    for start in (0, 3, 8, 990):
-        expected = np.isin(np.arange(start, min(start + 111, 1001)), chosen)
-        assert (bits.mask(start, len(expected)) == expected).all()
-    assert (bits.of(np.arange(1001)) == np.isin(np.arange(1001), chosen)).all()
-    assert bits.without(bits).total() == 0
 
 
 def test_a_sample_is_some_rows_by_their_ids(sampling):
