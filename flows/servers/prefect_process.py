@@ -26,8 +26,8 @@ from flows.servers.address import Address
 from flows.servers.door import Door
 from flows.servers.locks import exclusive
 from tasks.config.settings import Settings, for_asyncpg, root_settings
-from tasks.starting import blanks
 from tasks.starting.importing import undisturbed
+from tasks.store import blanks
 
 if TYPE_CHECKING:
     import uvicorn

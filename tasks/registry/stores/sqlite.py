@@ -11,8 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasks.starting import blanks
-from tasks.store import flush
+from tasks.store import blanks, flush
 
 _VERSIONS = """
     SELECT version, run_id, creation_time FROM model_versions

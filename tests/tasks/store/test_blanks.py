@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.starting import blanks
+from tasks.store import blanks
 
 
 def tables(path: Path) -> list[str]:

@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from tasks.store import flush
+from tasks.store.files import flush
 
 
 def kept(package: str) -> Path | None:
