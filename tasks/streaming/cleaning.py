@@ -30,7 +30,7 @@ from tasks.streaming.bits import Bits
 from tasks.streaming.duplicates import Runs
 from tasks.streaming.mapping import mapped
 from tasks.streaming.rowgroups import Part
-from tasks.streaming.stream import Piece, Stream, own_part
+from tasks.streaming.stream import Piece, Stream, gathered, own_part
 from tasks.streaming.writing import Writer
 
 FILE = "stream-{:05d}.parquet"
@@ -204,7 +204,7 @@ class _Told:
         """Adds the piece that follows."""
         if piece.part.rows:
             self.parts.append(piece.part)
-            self.samples.append(piece.sample)
+            self.samples = gathered([*self.samples, piece.sample])
             self.where.append(self.rows + np.flatnonzero(piece.chosen))
         self.rows += piece.part.rows
         self._ids.update(piece.ids.tobytes())

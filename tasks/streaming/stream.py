@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from tasks.records import from_json
@@ -18,6 +19,8 @@ from tasks.streaming.rowgroups import Part, Span
 
 FILE = "stream.json"
 OUT = "out.npy"
+TOGETHER = 64
+"""Pieces whose samples are put together."""
 ID = "__row__"
 """Column that holds the row ids, where they are not the rows' positions."""
 
@@ -138,6 +141,11 @@ class Stream:
             return ()
         size = f"a sample of {self.sample:,} of {self.source:,} rows"
         return (f"{size} is what {what}; the table is read in pieces (source.stream)",)
+
+
+def gathered(samples: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The same rows in one frame, where they lie in many: each takes as much again as its few rows."""
+    return [pd.concat(samples)] if len(samples) >= TOGETHER else samples
 
 
 def streamed(folder: Path) -> bool:

@@ -26,7 +26,7 @@ from tasks.streaming.counting import Counts
 from tasks.streaming.judging import Judged
 from tasks.streaming.mapping import mapped
 from tasks.streaming.rowgroups import Part
-from tasks.streaming.stream import Piece, Stream
+from tasks.streaming.stream import Piece, Stream, gathered
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ class _Pass:
         for position, one in piece.judged.items():
             self.judged[position].include(one)
         self.answers.include(piece.answers)
-        self.kept += piece.kept
+        self.kept = gathered(self.kept + piece.kept)
 
     def see(self, ids: np.ndarray, batch: pa.Table) -> None:
         sound = np.ones(len(ids), dtype=bool)

@@ -117,3 +117,12 @@ def test_rows_to_pass_over_are_passed_over_by_the_piece(bench, table, tmp_path):
     assert [sum(len(ids) for ids, _ in piece.batches()) for piece in pieces] == [
         piece.kept for piece in pieces
     ]
+
+
+def test_samples_are_put_together_in_their_order(table):
+    pieces, samples, most = [table[at : at + 25] for at in range(0, len(table), 25)], [], 0
+    for piece in pieces:
+        samples = stream.gathered([*samples, piece])
+        most = max(most, len(samples))
+    assert most < stream.TOGETHER
+    pd.testing.assert_frame_equal(pd.concat(samples), table)
