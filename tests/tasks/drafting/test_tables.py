@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tasks.drafting import looking
+from tasks.drafting import looking, tables
 from tasks.drafting.guesses import Asked
 from tasks.errors import ConfigError, DataRejected
 from tasks.streaming import rowgroups
@@ -65,6 +65,24 @@ def test_the_network_is_a_small_one_beside_a_linear_model_or_one_with_bins(
     assert tree["presets"]["best"]["network"] == {"members": 10}
     assert tree["fit"]["bagging"]
     assert "refit" not in tree["fit"]
+
+
+@pytest.mark.parametrize(
+    ("values", "many", "epochs", "quick"),
+    [
+        (lambda i: i * 0.37, True, tables.LONG, tables.EPOCHS),
+        (lambda i: i * 0.37, False, tables.EPOCHS, None),
+        (lambda i: i % 4, True, tables.EPOCHS, None),
+    ],
+)
+def test_a_number_is_learned_for_longer_from_many_rows(
+    drafted, table, monkeypatch, values, many, epochs, quick
+) -> None:
+    monkeypatch.setattr(tables, "FEW_ROWS", 100)
+    monkeypatch.setattr(tables, "MANY_ROWS", len(table) if many else 20_000)
+    tree = drafted(table.assign(kind=[values(i) for i in range(len(table))]), target="kind").tree
+    assert tree["fit"]["epochs"] == epochs
+    assert tree["presets"]["quick"]["fit"].get("epochs") == quick
 
 
 @pytest.mark.parametrize(("bytes_a_cell", "bagging"), [(1, True), (10**9, False)])
