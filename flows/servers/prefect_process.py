@@ -74,8 +74,9 @@ def main(root: Path, listener: socket.socket | None = None) -> int:
 
 
 def make_database(path: Path) -> None:
-    """Makes the server's SQLite file where there is none. The environment names the file to the migrations,
-    a hundred one after the other, which take six seconds of a core if there is no copy to be had.
+    """Makes the server's SQLite file where there is none.
+
+    If there is no copy to be had, migrations take six seconds; the environment names the file to them.
     """
     if not path.exists():
         blanks.provide("prefect", path, _migrate)

@@ -68,21 +68,21 @@ def test_the_network_is_a_small_one_beside_a_linear_model_or_one_with_bins(
 
 
 @pytest.mark.parametrize(
-    ("values", "many", "epochs", "quick"),
+    ("values", "many", "budget", "quick"),
     [
-        (lambda i: i * 0.37, True, tables.LONG, tables.EPOCHS),
-        (lambda i: i * 0.37, False, tables.EPOCHS, None),
-        (lambda i: i % 4, True, tables.EPOCHS, None),
+        (lambda i: i * 0.37, True, tables.LONG, tables.BUDGET),
+        (lambda i: i * 0.37, False, tables.BUDGET, {}),
+        (lambda i: i % 4, True, tables.BUDGET, {}),
     ],
 )
 def test_a_number_is_learned_for_longer_from_many_rows(
-    drafted, table, monkeypatch, values, many, epochs, quick
+    drafted, table, monkeypatch, values, many, budget, quick
 ) -> None:
     monkeypatch.setattr(tables, "FEW_ROWS", 100)
     monkeypatch.setattr(tables, "MANY_ROWS", len(table) if many else 20_000)
     tree = drafted(table.assign(kind=[values(i) for i in range(len(table))]), target="kind").tree
-    assert tree["fit"]["epochs"] == epochs
-    assert tree["presets"]["quick"]["fit"].get("epochs") == quick
+    assert tree["fit"].items() >= budget.items()
+    assert tree["presets"]["quick"]["fit"] == {"bagging": False, **quick}
 
 
 @pytest.mark.parametrize(("bytes_a_cell", "bagging"), [(1, True), (10**9, False)])

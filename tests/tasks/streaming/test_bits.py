@@ -33,6 +33,19 @@ def test_they_are_sets(some: set[int], others: set[int]) -> None:
     assert set(a.positions()) == some, "nothing was changed on the way"
 
 
+def test_a_row_is_in_it_once() -> None:
+    rng = np.random.default_rng(0)
+    bits, chosen = Bits(1001), np.unique(rng.integers(0, 1001, 300))
+    bits.add(chosen)
+    bits.add(chosen[:5])
+    assert bits.total() == len(chosen)
+    assert list(bits.positions()) == chosen.tolist()
+    for start in (0, 3, 8, 990):
+        expected = np.isin(np.arange(start, min(start + 111, 1001)), chosen)
+        assert (bits.mask(start, len(expected)) == expected).all()
+    assert bits.without(bits).total() == 0
+
+
 @given(rows, st.integers(0, COUNT))
 def test_pieces_make_up_the_whole(members: set[int], cut: int) -> None:
     whole = Bits(COUNT)
