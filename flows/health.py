@@ -126,7 +126,9 @@ def _prefect(root: Path) -> tuple[State, str]:
     home = root / ".state" / "prefect"
     if not (home / "prefect.db").exists():
         return "ok", "a server is started when it is needed; none was yet"
-    with closing(sqlite3.connect(f"file:{home / 'prefect.db'}?mode=ro", uri=True)) as database:
+    with closing(
+        sqlite3.connect(f"{(home / 'prefect.db').absolute().as_uri()}?mode=ro", uri=True)
+    ) as database:
         problem = database.execute("PRAGMA quick_check").fetchone()[0]
         runs = database.execute("SELECT count(*) FROM flow_run").fetchone()[0]
     return ("ok", f"{runs} flow runs in {home}") if problem == "ok" else ("broken", f"{home}: {problem}")

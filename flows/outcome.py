@@ -47,6 +47,7 @@ def document(
             "preset": config.preset,
             "outcome": registered.outcome,
             "reasons": list(registered.reasons),
+            "next": to_json(registered.next),
             "device": fitted.device,
             "model": _model(registered.model) if registered.outcome == "registered" else None,
             "data": {
@@ -67,6 +68,7 @@ def document(
             },
             "metric": evaluated.metric,
             "higher_is_better": evaluated.higher_is_better,
+            "intervals": evaluated.method,
             "scores": [_score(score) for score in evaluated.scores],
             "verdicts": to_json(evaluated.verdicts),
             "gate": to_json(evaluated.gate),
@@ -86,6 +88,7 @@ def skipped(config: Config, decided: DecideRecord) -> dict[str, Any]:
             "preset": config.preset,
             "outcome": "skipped",
             "reasons": list(decided.reasons),
+            "next": [],
             "device": None,
             "model": None,
             "data": {
@@ -95,6 +98,7 @@ def skipped(config: Config, decided: DecideRecord) -> dict[str, Any]:
             "split": {"hash": None, "train": 0, "validation": 0, "test": 0, "judged": 0},
             "metric": short(config.evaluate.metric),
             "higher_is_better": config.higher_is_better,
+            "intervals": None,
             "scores": [],
             "verdicts": [],
             "gate": [],
@@ -130,14 +134,19 @@ def finite(value: Any) -> Any:
 
 
 def ladder(scores: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """Rows of the ladder as texts, from a document's `scores` and `verdicts`: best of the list last."""
+    """Rows of the ladder as texts, from a document's `scores` and `verdicts`: best of the list last.
+
+    Where a model was judged on fewer rows than the candidate, each row says on how many.
+    """
     against = {verdict["against"]: verdict for verdict in verdicts}
+    differ = len({score.get("rows", 0) for score in scores} - {0}) > 1
     rows = []
     for score in sorted(scores, key=lambda score: score["name"] == "candidate"):
         verdict = against.get(score["name"])
         rows.append(
             {
                 "rung": score["name"],
+                **({"rows": f"{score['rows']:,}" if score["rows"] else ""} if differ else {}),
                 "value": number(score["value"]),
                 "interval": f"{number(score['low'])} … {number(score['high'])}",
                 "candidate is": WORDS.get(verdict["verdict"], "") if verdict else "",
@@ -147,12 +156,18 @@ def ladder(scores: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]])
     return rows
 
 
+def advice(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    """What could be done next after a rejection, as (command, why); the command is empty where none helps."""
+    return [(each["command"] or "", each["why"]) for each in summary.get("next", [])]
+
+
 def markdown(summary: dict[str, Any], links: dict[str, str]) -> str:
     """The ladder, the reasons and the links, for Prefect's artifact page."""
     rows = ladder(summary["scores"], summary["verdicts"])
     heads = list(rows[0]) if rows else []
     lines = [f"# {summary['project']}: {summary['outcome']}", ""]
     lines += [f"- {reason}" for reason in summary["reasons"]]
+    lines += [f"- next: {f'`{command}`: ' if command else ''}{why}" for command, why in advice(summary)]
     if summary["model"]:
         lines += [f"- model {describe_model(summary['model'])}"]
     lines += ["", f"Metric: {summary['metric']} on {judged(summary)} test rows", ""]
@@ -203,6 +218,7 @@ def _score(score: Score) -> dict[str, Any]:
         "value": score.value,
         "low": score.low,
         "high": score.high,
+        "rows": score.rows,
         "metrics": dict(score.metrics),
     }
     if score.note:

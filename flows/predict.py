@@ -57,6 +57,8 @@ def predict(
         return Cancelled(message="cancelled; nothing was written")
     document = done.document(project)
     get_run_logger().info(done.sentence)
+    if done.warning:
+        get_run_logger().warning(done.warning)
     key = f"{project.replace('_', '-')}-predictions"
     create_markdown_artifact(_page(document), key=key, description="Predictions")
     return Completed(message=done.sentence, data=document)
@@ -72,6 +74,7 @@ def _page(document: dict[str, Any]) -> str:
     facts = {
         "rows": f"{document['rows']:,}",
         "rows with an error": f"{document['bad']:,}",
+        "values unlike any in training": f"{sum(document['unfamiliar'].values()):,}",
         "model": f"{model['name']} version {model['version']}",
         "output": f"`{document['output']}`",
     }

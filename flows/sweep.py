@@ -73,7 +73,7 @@ def in_order(books: Sweep, name: str | None, trials: int | None, minutes: float 
     c, do, work = books.config, books.do, books.work
     raw = do(validate, c.source, c.validation, c.target, c.task, c.columns, books.folder, work)
     rows = do(clean, raw, c.clean, c.target, c.validation.quarantine, work, c.columns.text)
-    do(split, rows, c.split, c.target, c.task, c.seed, work, c.columns.drop, c.columns.text)
+    do(split, rows, **books.splitting(), work=work)
     books.open(name, trials, minutes)
     while books.goes_on():
         books.try_one()

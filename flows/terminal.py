@@ -175,6 +175,10 @@ def show_summary(out: Console, summary: dict[str, Any]) -> None:
     if summary["report"]:
         out.print(f"report  {escape(summary['report'])}", soft_wrap=True)
     out.print(f"run     {summary['run_id']}   {summary['seconds']:.1f} s", soft_wrap=True)
+    for command, why in outcome.advice(summary):
+        out.print(f"next    {escape(command or why)}", soft_wrap=True)
+        if command:
+            out.print(f"        {escape(why)}", style="dim", soft_wrap=True)
     out.print("next    modelyard ui     opens the pages of MLflow and Prefect", soft_wrap=True)
 
 

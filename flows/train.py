@@ -67,7 +67,7 @@ def in_order(books: Books) -> dict[str, Any]:
     c, do, work = books.config, books.do, books.work
     raw = do(validate, c.source, c.validation, c.target, c.task, c.columns, books.folder, work)
     rows = do(clean, raw, c.clean, c.target, c.validation.quarantine, work, c.columns.text)
-    parts = do(split, rows, c.split, c.target, c.task, c.seed, work, c.columns.drop, c.columns.text)
+    parts = do(split, rows, **books.splitting(), work=work)
     fitted = do(fit, raw, rows, parts, **books.fitting(), work=work, run=books.run)
     judged = do(evaluate, raw, rows, parts, fitted, **books.judging(), work=work)
     do(register, books.run, raw, rows, parts, fitted, judged, **books.registering(), root=books.root)

@@ -1,4 +1,4 @@
-"""clean: the declared operations on every row, one row at a time, and exact duplicates resolved.
+"""Step: run the declared operations on every row, one row at a time, and resolve exact duplicates.
 
 Nothing is learned here: a row's outcome depends on that row alone, but for duplicates, of which the
 first stays. Rows whose values can't be read are set aside, within the same budget as in validation.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,77 +23,15 @@ from tasks.config import Operation
 from tasks.dataset import Dataset, place
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
 from tasks.own import extension
-from tasks.records import CleanRecord, FileRecord, Step, ValidateRecord
+from tasks.records import CleanRecord, Step, ValidateRecord
 from tasks.spans import ITSELF, span
-from tasks.streaming import cleaning, stream, streamed
-from tasks.streaming.cleaning import Cleaned
+from tasks.tables import cleaning, table
+from tasks.tables.cleaning import Cleaned
 
 PLACES = 10
 """Most bad rows that a message names."""
 TRIED = 16
 """Rows that an operation of the project's own has to clean alone as it does among the others."""
-
-
-@dataclass(frozen=True)
-class Tidied:
-    """Rows after all operations.
-
-    Attributes:
-        data: The rows that stay, under their own ids.
-        changed: Each operation in order, `duplicates` last, with what it changed.
-        bad: Row id to the reason why the row was set aside.
-        dropped: Number of rows that a `keep` or a duplicate cost.
-    """
-
-    data: Dataset
-    changed: tuple[tuple[str, int], ...]
-    bad: dict[int, str]
-    dropped: int
-
-    @property
-    def kept(self) -> int:
-        """Rows that stay."""
-        return len(self.data)
-
-    @property
-    def quarantined(self) -> int:
-        """Rows that were set aside."""
-        return len(self.bad)
-
-    @property
-    def digest(self) -> str:
-        """Of the rows that stay."""
-        return content.digest(self.data)
-
-
-def tidy(
-    data: Dataset, declared: Sequence[Mapping[str, Any]], target: str, text: str | None = None
-) -> Tidied:
-    """Runs the operations, sets bad rows aside and drops exact duplicates, of which the first stays.
-
-    Two rows are duplicates when every column is equal, gaps included; two texts when their column `text`
-    and their label are; two images when their pixels and their label are, within one part of an official
-    split: one that stands on both sides of such a split is for the split to refuse, because which copy to
-    drop is not ours to say.
-
-    Raises:
-        ConfigError: An operation names an unknown column, or renames the target.
-    """
-    applied, bad = operate(data.rows, declared, target)
-    _prove_local(data.rows, applied.rows, declared, target)
-    out = applied.rows.index.isin(list(bad)) | applied.rows.index.isin(applied.dropped)
-    rows = applied.rows[~out]
-    same = ["digest", target, "part"] if data.pixels is not None else list(rows.columns)
-    same = [text, target] if text is not None else same
-    twice = rows.duplicated(subset=[name for name in same if name in rows.columns])
-    stays = ~out
-    stays[stays] = ~twice.to_numpy()
-    return Tidied(
-        data=Dataset(applied.rows, data.pixels).take(stays),
-        changed=(*applied.changed, ("duplicates", int(twice.sum()))),
-        bad=dict(sorted(bad.items())),
-        dropped=len(applied.dropped) + int(twice.sum()),
-    )
 
 
 def operate(
@@ -122,16 +59,16 @@ def _protect(target: str, rows: pd.DataFrame, declared: Sequence[Mapping[str, An
             )
 
 
-def _prove_local(
-    rows: pd.DataFrame, together: pd.DataFrame, declared: Sequence[Mapping[str, Any]], target: str
-) -> None:
-    """Raises ConfigError where an operation of the project's own makes another row of one that is alone.
+def _prove_local(folder: Path, declared: Sequence[Mapping[str, Any]], target: str) -> None:
+    """Raise ConfigError where an operation of the project's own makes another row of one that is alone.
 
     What looks at other rows, such as a mean, is learned: it would leak test rows into training, and answer
     one request differently from many. A few rows are tried, spread over all.
     """
     if not any(extension.is_own(name) for operation in declared for name in operation):
         return
+    rows = Dataset.load(folder).rows
+    together = operate(rows, declared, target)[0].rows
     for position in np.unique(np.linspace(0, len(rows) - 1, min(TRIED, len(rows))).astype(int)):
         alone = apply(rows.iloc[[position]], declared, hidden=(target,)).rows
         beside = together.iloc[[position]]
@@ -151,15 +88,18 @@ def _alike(one: pd.Series, other: pd.Series) -> bool:
     return content.texts(one) == content.texts(other)
 
 
-def check_budget(bad: Mapping[int, str], before: int, share: float, validated: ValidateRecord) -> None:
-    """Raises DataRejected when more than `share` of the rows read are bad, `before` of them earlier."""
-    check_counts(Counter(bad.values()), list(bad)[:PLACES], before, share, validated)
-
-
-def check_counts(
+def check_budget(
     counts: Counter[str], first: Sequence[int], before: int, share: float, validated: ValidateRecord
 ) -> None:
-    """The same of bad rows that were counted by their reasons, the first of them by id."""
+    """Raise DataRejected when more than `share` of the rows read are bad, `before` of them earlier.
+
+    Args:
+        counts: Bad rows by reason.
+        first: Ids of the first of them.
+        before: Rows that validation set aside.
+        share: Of the rows read, 0 to 1.
+        validated: Names a row's place.
+    """
     total, allowed = counts.total() + before, share * validated.read
     if not first or total <= allowed + 1e-9:
         return
@@ -204,14 +144,14 @@ def clean(
     parts = [name for operation in declared for name in operation]
 
     def build(folder: Path) -> CleanRecord:
-        if streamed(validated.folder):
-            return _stream(validated, declared, target, quarantine, folder)
-        tidied = tidy(Dataset.load(validated.folder), declared, target, text)
-        check_budget(tidied.bad, validated.quarantined, quarantine, validated)
-        record = _account(tidied, validated, folder)
-        tidied.data.save(folder)
-        _list_bad(tidied.bad, validated.files, folder / "quarantine.csv")
-        return record
+        raw = table.load(validated.folder)
+        operations = partial(operate, declared=declared, target=target)
+        _prove_local(validated.folder, declared, target)
+        done = cleaning.clean(
+            raw, operations, validated.files, folder, _identity(validated.folder, target, text)
+        )
+        check_budget(done.bad, done.first, validated.quarantined, quarantine, validated)
+        return _account(done, validated, folder)
 
     inputs = {
         "rows": {path.name: store.sha256_file(path) for path in _stored(validated.folder)},
@@ -228,48 +168,39 @@ def clean(
 
 
 def _stored(folder: Path) -> list[Path]:
-    names = ("rows.parquet", "pixels.npy", stream.FILE, stream.OUT)
+    names = ("rows.parquet", "pixels.npy", table.FILE, table.OUT)
     return [path for path in (folder / name for name in names) if path.exists()]
 
 
-def _stream(
-    validated: ValidateRecord,
-    declared: Sequence[Mapping[str, Any]],
-    target: str,
-    quarantine: float,
-    folder: Path,
-) -> CleanRecord:
-    """The same for rows that are not in memory."""
-    first = Dataset.load(validated.folder).rows
-    _prove_local(first, operate(first, declared, target)[0].rows, declared, target)
-    operations = partial(operate, declared=declared, target=target)
-    cleaned = cleaning.clean(stream.load(validated.folder), operations, validated.files, folder)
-    check_counts(cleaned.bad, cleaned.first, validated.quarantined, quarantine, validated)
-    return _account(cleaned, validated, folder)
+def _identity(folder: Path, target: str, text: str | None) -> tuple[str, ...] | None:
+    """Return the columns in which duplicates are equal; None for all.
+
+    Two texts are when they and their labels are; two images when their pixels and labels are, within one part
+    of an official split: one that stands on both sides of such a split is for the split to refuse, because
+    which copy to drop is not ours to say.
+    """
+    if (folder / "pixels.npy").exists():
+        return ("digest", target, "part")
+    return None if text is None else (text, target)
 
 
-def _account(tidied: Tidied | Cleaned, validated: ValidateRecord, folder: Path) -> CleanRecord:
+def _account(done: Cleaned, validated: ValidateRecord, folder: Path) -> CleanRecord:
     """The record, every row that was read accounted for."""
-    quarantined = validated.quarantined + tidied.quarantined
-    kept = tidied.kept
-    assert validated.read == kept + tidied.dropped + quarantined, "rows went missing in clean"
+    quarantined = validated.quarantined + done.quarantined
+    kept = done.kept
+    assert validated.read == kept + done.dropped + quarantined, "rows went missing in clean"
     if not kept:
         raise DataRejected(
-            f"clean: 0 of {validated.read} rows are left: {tidied.dropped} dropped, {quarantined} set aside",
+            f"clean: 0 of {validated.read} rows are left: {done.dropped} dropped, {quarantined} set aside",
             fix="look at the operations of clean",
         )
     return CleanRecord(
         step=Step(name="clean"),
         folder=folder,
-        digest=tidied.digest,
+        digest=done.digest,
         read=validated.read,
         kept=kept,
-        dropped=tidied.dropped,
+        dropped=done.dropped,
         quarantined=quarantined,
-        operations=tidied.changed,
+        operations=done.changed,
     )
-
-
-def _list_bad(bad: Mapping[int, str], files: tuple[FileRecord, ...], path: Path) -> None:
-    listed = [(row, place(row, files), reason) for row, reason in bad.items()]
-    pd.DataFrame(listed, columns=["row", "place", "reason"]).to_csv(path, index=False)

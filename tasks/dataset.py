@@ -13,7 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from tasks.features.schema import ROW, frame
 from tasks.records import FileRecord
 
 DESCRIPTIVE = ("height", "width", "luminance", "digest", "part", "mode", "path")
@@ -29,7 +32,7 @@ class Dataset:
     """Examples in memory.
 
     Attributes:
-        rows: One row an example, indexed by row id (int64, unique, name `row`).
+        rows: One row an example, indexed by row id (int64, unique, name `features.schema.ROW`).
         pixels: uint8 (n, height, width) or (n, height, width, 3), aligned with `rows`, or None.
     """
 
@@ -46,7 +49,9 @@ class Dataset:
 
     def save(self, folder: Path) -> None:
         """Writes `rows.parquet` and, for images, `pixels.npy` into an existing folder."""
-        self.rows.to_parquet(folder / "rows.parquet", compression="zstd")
+        rows = pa.Table.from_pandas(self.rows, preserve_index=False).replace_schema_metadata()
+        ids = pa.array(self.rows.index.to_numpy(dtype=np.int64))
+        pq.write_table(rows.append_column(ROW, ids), folder / "rows.parquet", compression="zstd")
         if self.pixels is not None:
             np.save(folder / "pixels.npy", self.pixels, allow_pickle=False)
 
@@ -55,7 +60,8 @@ class Dataset:
         """Reads what `save` wrote; pixels are mapped into memory, not copied."""
         pixels = folder / "pixels.npy"
         loaded = np.load(pixels, mmap_mode="c", allow_pickle=False) if pixels.exists() else None
-        return Dataset(pd.read_parquet(folder / "rows.parquet"), loaded)
+        rows = pq.read_table(folder / "rows.parquet")
+        return Dataset(frame(rows.drop_columns([ROW]), rows.column(ROW).to_numpy()), loaded)
 
 
 def place(row: int, files: tuple[FileRecord, ...]) -> str:

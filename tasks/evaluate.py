@@ -10,11 +10,21 @@ from typing import Any
 from prefect import task
 
 from tasks import store
-from tasks.config import Columns, Criterion, Encode, Evaluate, Limit, Task, higher_is_better
+from tasks.config import (
+    Columns,
+    Criterion,
+    Encode,
+    Evaluate,
+    Limit,
+    Task,
+    dummy,
+    higher_is_better,
+    with_dummy,
+)
 from tasks.ladder import ahead, baselines, comparison, labels, slices
 from tasks.ladder.baselines import Answer, Problem
 from tasks.ladder.comparison import CANDIDATE
-from tasks.ladder.gate import CHAMPION, judge
+from tasks.ladder.gate import CHAMPION, judge, required
 from tasks.ladder.rows import Rows, read_rows
 from tasks.ladder.rungs import (
     compare_all,
@@ -23,8 +33,9 @@ from tasks.ladder.rungs import (
     score_champion,
     score_rungs,
     slice_scores,
+    surprised,
 )
-from tasks.learning import scoring
+from tasks.learning import scoring, seen
 from tasks.own.extension import digests, ours, short
 from tasks.records import (
     CleanRecord,
@@ -37,7 +48,7 @@ from tasks.records import (
 )
 from tasks.spans import ITSELF, span
 from tasks.splitting.parts import load as load_parts
-from tasks.streaming import stream
+from tasks.tables import table
 
 PREDICTIONS = "predictions.parquet"
 
@@ -54,10 +65,11 @@ def conclude(
     """Compares all answers, judges them, and writes the predictions of the test rows into `folder`."""
     answered = {name: answer.predictions for name, answer in answers.items() if answer.predictions}
     asked = [criterion.metric for criterion in gate if isinstance(criterion, Limit)]
+    gate = required(kind, gate)
     compared = compare_all(kind, rules.metric, rows.truth, answers, seed, asked)
     known = {verdict.against: verdict for verdict in compared.verdicts}
     verdicts = tuple(known.get(name) or comparison.undefined(name) for name in answers if name != CANDIDATE)
-    scores = score_rungs(answers, short(rules.metric), compared)
+    scores = score_rungs(answers, short(rules.metric), compared, len(rows.truth))
     # A floor may be set in another metric than the project's.
     floors = {criterion.metric for criterion in gate if isinstance(criterion, Limit) and criterion.slice}
     sliced = {
@@ -77,13 +89,19 @@ def conclude(
         verdicts=verdicts,
         slices=sliced[short(rules.metric)],
         gate=judge(gate, metric=short(rules.metric), scores=scores, verdicts=verdicts, slices=sliced),
-        warnings=(*failed, *partial, *comparison.warnings(kind, rows.truth, answered, verdicts)),
+        warnings=(
+            *failed,
+            *partial,
+            *comparison.warnings(kind, rows.truth, answered, verdicts),
+            *surprised(compared, dummy(kind)),
+        ),
+        method=comparison.method(rules.metric),
     )
 
 
 def _digests(bundle: Path | None) -> dict[str, str]:
     # Of the files as they are now: a champion that was damaged, then repaired, is scored again.
-    files = [bundle / name for name in (scoring.MANIFEST, *scoring.PARTS)] if bundle else []
+    files = [bundle / name for name in (seen.MANIFEST, *scoring.PARTS)] if bundle else []
     return {path.name: store.sha256_file(path) for path in files if path.is_file()}
 
 
@@ -110,6 +128,7 @@ def evaluate(
     champion: ModelVersion | None,
     work: Path,
     exclude: tuple[str, ...] = (),
+    project: str = "PROJECT",
 ) -> EvaluateRecord:
     """Scores all rungs on the same test rows, compares them, and asks the gate.
 
@@ -128,6 +147,7 @@ def evaluate(
         champion: The present champion with its bundle, or None.
         work: The project's folder of step outputs.
         exclude: Columns that are no features, such as the one that the split goes by.
+        project: Name of the project, for messages.
 
     Raises:
         ConfigError: A slice by a column that does not exist.
@@ -157,20 +177,19 @@ def evaluate(
         problem = Problem(kind, target, columns, encode, exclude, seed, fitted.balanced)
         own = score_bundle(fitted.folder, rows.raw)
         answers = {CANDIDATE: replace(own, seconds=own.seconds + fitted.train_seconds)}
-        asked = ahead.Asked(
-            raw.folder, cleaned.folder, parts.folder, fitted.learned_from, rules.baselines, problem
-        )
+        names = with_dummy(kind, rules.baselines)
+        asked = ahead.Asked(raw.folder, cleaned.folder, parts.folder, fitted.learned_from, names, problem)
         with span("baselines"):
             early = ahead.collected(asked)
-            for name in rules.baselines:
+            for name in names:
                 answers[short(name)] = early.get(name) or baselines.answer(
                     name, rows.train, rows.test, problem
                 )
         if champion is not None:
-            answers[CHAMPION] = score_champion(champion, rows)
+            answers[CHAMPION] = score_champion(champion, rows, project)
         doubts = labels.look(rows.train, problem, folder, rules.label_noise)
         judged = conclude(folder, rows, answers, rules, gate, kind, seed)
-        told = stream.told(raw.folder, "all were judged on and baselines were fitted on")
+        told = table.load(raw.folder).told("models were compared and baselines fitted on")
         return replace(judged, warnings=(*judged.warnings, *doubts, *told))
 
     return store.remember(work, "evaluate", inputs, EvaluateRecord, build, ours(own_parts))

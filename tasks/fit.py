@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -27,9 +27,11 @@ from tasks.learning import augment, devices, pretrained, scoring, training
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.features import feature_columns
 from tasks.learning.loop import bagging, group
+from tasks.learning.loop.loss import class_weights, make_loss
 from tasks.learning.loop.memory import ran_out
 from tasks.learning.loop.remarks import cut_warning, remarks
-from tasks.learning.raw import type_name
+from tasks.learning.pieces import fit_encoder as whole
+from tasks.learning.pieces import shards
 from tasks.learning.targets import Labels, Scale
 from tasks.learning.training import Examples, Trained
 from tasks.learning.words import TextInputs
@@ -39,7 +41,7 @@ from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, St
 from tasks.registry import tracking
 from tasks.spans import ITSELF, span
 from tasks.splitting import parts
-from tasks.streaming import feeding, learning, stream
+from tasks.tables import table
 
 
 def fit_encoder(
@@ -64,6 +66,13 @@ def fit_encoder(
     if not numeric and not categorical:
         raise ConfigError("no feature column is left after columns.drop", fix="drop fewer columns")
     return Encoder(TableInputs.fit(train.rows, numeric, categorical, encode.numeric), answer)
+
+
+def weighted(encoder: Encoder, how: str) -> Encoder:
+    """The same encoder, its labels weighted as `fit.class_weights` says."""
+    if not isinstance(encoder.target, Labels):
+        return encoder
+    return replace(encoder, target=replace(encoder.target, balanced=how == "balanced"))
 
 
 def encode_examples(data: Dataset, encoder: Encoder, target: str) -> Examples:
@@ -92,42 +101,26 @@ def dealt(
     return known, held_out, pd.concat([train.rows[target], goal]).iloc[order]
 
 
-def class_weights(labels: Labels, how: str) -> Tensor | None:
-    """Weight of each class in the loss: rows / (classes x rows of the class), or None for equal."""
-    if how == "none":
-        return None
-    counts = torch.tensor(labels.counts, dtype=torch.float32)
-    return counts.sum() / (len(counts) * counts)
-
-
-def make_loss(target: Labels | Scale, weights: Tensor | None) -> training.Loss:
-    """Cross-entropy over classes, or squared error of the standardised target; mean over members."""
-
-    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        if isinstance(target, Scale):
-            return nn.functional.mse_loss(outputs.squeeze(-1), targets.expand(outputs.shape[:-1]))
-        many = targets.expand(outputs.shape[:-1]).flatten()
-        weight = None if weights is None else weights.to(outputs.device)
-        return nn.functional.cross_entropy(outputs.flatten(0, -2), many, weight)
-
-    return loss
-
-
 def make_task(
     encoder: Encoder, validation: pd.Series, settings: Fit, metric: str, kind: Kind
 ) -> training.Task:
-    """Loss, validation metric in the target's own terms, and augmentation."""
+    """Loss, validation metric in the target's own terms, and augmentation.
+
+    With class weights `log_loss` weighs validation rows as the loss does: the log-loss of rows that count
+    alike is lowest where a model knows the frequent classes only.
+    """
     truth = validation.to_numpy()
-    weights = (
-        class_weights(encoder.target, settings.class_weights) if isinstance(encoder.target, Labels) else None
-    )
+    codes = torch.from_numpy(encoder.target.encode(validation))
+    weights, loss = class_weights(encoder.target), make_loss(encoder.target)
 
     def measured(outputs: Tensor) -> float:
+        if metric == "log_loss" and weights is not None:
+            return float(loss(outputs, codes))
         return metrics.compute(metric, truth, scoring.decode(outputs.numpy(), encoder.target))
 
     images = isinstance(encoder.inputs, ImageInputs)
     return training.Task(
-        loss=make_loss(encoder.target, weights),
+        loss=loss,
         weight=torch.numel if weights is None else partial(_weight, weights),
         metric=measured,
         higher_is_better=higher_is_better(kind, metric),
@@ -141,6 +134,7 @@ def _weight(of_class: Tensor, targets: Tensor) -> Tensor:
 
 def describe(
     raw: Dataset,
+    types: Mapping[str, str],
     network: Network,
     clean: Sequence[Operation],
     *,
@@ -150,7 +144,7 @@ def describe(
 ) -> scoring.Bundle:
     """What the model is, in terms of the raw data that it takes."""
     images = raw.pixels is not None
-    named = [{"name": str(name), "type": type_name(dtype)} for name, dtype in raw.rows.dtypes.items()]
+    named = [{"name": name, "type": kind} for name, kind in types.items()]
     inputs = [column for column in named if column["name"] not in unused]
     known_by = ("digest", target) if images else (target, *(column["name"] for column in inputs))
     return scoring.Bundle(
@@ -331,11 +325,10 @@ def fit(
         "target": target, "columns": columns.model_dump(mode="json"), "exclude": exclude, "device": device,
         "clean": [op.model_dump(mode="json") for op in clean], "encode": encode.model_dump(mode="json"),
         "network": network.model_dump(mode="json"), "fit": settings.model_dump(mode="json"),
-        "metric": metric, "own": digests(own_parts), "memory_mb": stream.memory_mb(cleaned.folder),
+        "metric": metric, "own": digests(own_parts), "memory_mb": table.load(cleaned.folder).memory_mb,
         "base": pretrained.identity(network.model) if isinstance(network, Pretrained) else None,
     }  # fmt: skip
-    also = ours(own_parts)
-    checkpoint = work / "checkpoints" / store.key(inputs, __name__, *also)
+    checkpoint = work / "checkpoints" / store.key(inputs, __name__, *ours(own_parts))
 
     def build(folder: Path) -> FitRecord:
         data, part = Dataset.load(cleaned.folder), parts.load(split.folder)
@@ -343,12 +336,13 @@ def fit(
         encoder = fit_encoder(
             train, target=target, kind=kind, columns=columns, exclude=exclude, encode=encode, network=network
         )
-        encoder = learning.completed(encoder, cleaned.folder, split.folder, target, encode)
+        encoder = whole.completed(encoder, cleaned.folder, split.folder, target, encode)
+        encoder = weighted(encoder, settings.class_weights)
         precision = precision_of(settings, device, data, network)
         make = partial(new_network, network, encoder, seed)
         module, live = make(), _Live(run)
         known, held_out, goal = dealt(train, validation, encoder, target, module, settings, seed)
-        known = feeding.completed(known, cleaned.folder, split.folder, encoder, target, checkpoint / "shards")
+        known = shards.completed(known, cleaned.folder, split.folder, encoder, target, checkpoint / "shards")
         what = make_task(encoder, goal, settings, metric, kind)
         how: dict[str, Any] = {"seed": seed, "device": device, "precision": precision}
         with _memory(settings), training.watching(live), span("training"):
@@ -356,7 +350,7 @@ def fit(
             trained = refit(judged, make, known, held_out, what, settings, checkpoint, how)
         before = Dataset.load(raw.folder)
         unused = unused_columns(before, target=target, columns=columns, exclude=exclude)
-        bundle = describe(before, network, clean, kind=kind, target=target, unused=unused)
+        bundle = describe(before, raw.types, network, clean, kind=kind, target=target, unused=unused)
         met = before.rows.loc[part.index[(part != "test").to_numpy()]]
         return FitRecord(
             step=Step(name="fit"),
@@ -376,11 +370,11 @@ def fit(
             base=pretrained.about(encoder.inputs, module),
             warnings=(
                 *cut_warning(train, encoder), *remarks(settings, judged, trained), *live.send(),
-                *stream.told(cleaned.folder, "quantiles were taken of and the best epoch picked on"),
+                *table.load(cleaned.folder).told("quantiles and the best epoch were taken from"),
             ),
         )  # fmt: skip
 
-    record = store.remember(work, "fit", inputs, FitRecord, build, also)
+    record = store.remember(work, "fit", inputs, FitRecord, build, ours(own_parts))
     if record.step.status == "ran":
         shutil.rmtree(checkpoint, ignore_errors=True)
     return record

@@ -1,19 +1,18 @@
 """What steps hand to each other: small frozen records of paths, digests and counts.
 
 Frames, tensors and handles never travel between steps; a record says where they lie and what their
-bytes hash to. Every record is plain data: `to_json` and `from_json` are inverse.
+bytes hash to. Every record is plain data, in JSON too: `to_json` and `from_json` are inverse.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-T = typing.TypeVar("T")
+from tasks.record_json import from_json, to_json
+
+__all__ = ["from_json", "to_json"]
 
 Status = Literal["ran", "reused"]
 Word = Literal["better", "indistinguishable", "worse", "undefined"]
@@ -73,6 +72,8 @@ class ValidateRecord:
     """Warnings that were carried on; an error never leaves a record."""
     expectations: int
     columns: tuple[str, ...]
+    types: dict[str, str]
+    """Type of each column, declared or inferred: how every later step and the model read its cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,6 +164,8 @@ class Score:
     high: float
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    rows: int = 0
+    """Test rows that it was judged on: all of them, or of a champion those that it did not learn from."""
     seconds: float = 0.0
     note: str = ""
     error: str | None = None
@@ -214,6 +217,13 @@ class EvaluateRecord:
     slices: tuple[SliceScore, ...]
     gate: tuple[GateResult, ...]
     warnings: tuple[str, ...] = ()
+    method: str = ""
+    """How the intervals of the metric are made."""
+
+    @property
+    def fewer(self) -> tuple[Score, ...]:
+        """Models that were judged on fewer rows than the others: their scores can't be compared."""
+        return tuple(score for score in self.scores if 0 < score.rows < self.rows)
 
     @property
     def passed(self) -> bool:
@@ -289,6 +299,8 @@ class Drift:
     """Columns that drifted: beyond the threshold and beyond chance."""
     columns: tuple[Shift, ...]
     """Those that moved most, first the furthest."""
+    unfamiliar: dict[str, int] = field(default_factory=dict)
+    """Column to how many cells training saw nothing like: a new category, or a gap where it saw none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,6 +346,14 @@ class RunRef:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """What could be done after a rejection. `command` is None where no command helps."""
+
+    command: str | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RegisterRecord:
     """What `register` did."""
 
@@ -341,6 +361,8 @@ class RegisterRecord:
     outcome: Outcome
     reasons: tuple[str, ...]
     model: ModelVersion | None
+    next: tuple[Suggestion, ...] = ()
+    """After a rejection what could pass, the nearest first."""
 
 
 Fact = str | int | float | bool
@@ -356,36 +378,3 @@ class ExtraRecord:
     run: str
     """Its import path."""
     facts: dict[str, Fact]
-
-
-def to_json(value: Any) -> Any:
-    """`value`, a record or a container of records, as plain JSON data."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_json(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def from_json(kind: type[T], data: Any) -> T:
-    """The record of type `kind` that `to_json` turned into `data`."""
-    return typing.cast(T, _read(kind, data))
-
-
-def _read(kind: Any, data: Any) -> Any:
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        inner = [arg for arg in args if arg is not type(None)]
-        return None if data is None else _read(inner[0], data)
-    if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
-        return tuple(_read(args[0], item) for item in data)
-    if origin is tuple:
-        return tuple(_read(arg, item) for arg, item in zip(args, data, strict=True))
-    if origin is dict:
-        return {key: _read(args[1], item) for key, item in data.items()}
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return kind(**{f.name: _read(hints[f.name], data[f.name]) for f in dataclasses.fields(kind)})  # type: ignore[operator]
-    return kind(data) if kind in (Path, float) and data is not None else data

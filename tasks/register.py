@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from tasks.records import (
     RunRef,
     SplitRecord,
     Step,
+    Suggestion,
     ValidateRecord,
 )
 from tasks.registry import card, ledger, logged, pack, promotion, reproduce, tracking, versions
@@ -53,6 +55,7 @@ def register(
     tags: dict[str, str],
     root: Path,
     champion: ModelVersion | None = None,
+    advice: tuple[Suggestion, ...] = (),
 ) -> RegisterRecord:
     """Registers a model that passed, once for the same inputs, and moves the aliases by policy.
 
@@ -69,6 +72,7 @@ def register(
             `modelyard.project` names the project.
         root: Folder that holds `mlflow/`.
         champion: What `evaluate` compared the candidate with.
+        advice: What could be done if the gate refused.
 
     Raises:
         ArtifactTampered: A fresh process answers otherwise than the model that was judged.
@@ -91,7 +95,8 @@ def register(
         root=root,
     )
     if not evaluated.passed:
-        return _record(began, "rejected", evaluated.reasons, None, "the gate refused the candidate")
+        refused = _record(began, "rejected", evaluated.reasons, None, "the gate refused the candidate")
+        return replace(refused, next=advice)
     known = versions.find(run.uri, rules.name, inputs)
     if known is not None and versions.decision(run.uri, known) not in (None, versions.FAILED):
         reason = f"version {known.version} was made from the same data, configuration and code"

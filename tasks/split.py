@@ -1,8 +1,7 @@
-"""split: every row goes to train, validation or test, once, and the parts are shown to share nothing."""
+"""split: assign every row to train, validation or test, once, and check that the parts share nothing."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,55 +11,76 @@ from prefect import task
 from tasks import store
 from tasks.config import Split, Task
 from tasks.dataset import Dataset
-from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
-from tasks.records import CleanRecord, SplitRecord, Step
+from tasks.errors import ConfigError, did_you_mean, quoted
+from tasks.learning.seen import learned_from
+from tasks.records import CleanRecord, ModelVersion, SplitRecord, Step, ValidateRecord
 from tasks.spans import ITSELF, span
 from tasks.splitting import parts as parts_file
+from tasks.splitting.assign import assign_splits
 from tasks.splitting.audit import audit
-from tasks.splitting.parts import PARTS, TEST
-from tasks.splitting.strategies import STRATEGIES, Deal
-from tasks.streaming import dealing, stream, streamed
-from tasks.streaming.dealing import Dealt
+from tasks.splitting.plan import SplitPlan
+from tasks.tables import table
 
 
-def deal(rows: pd.DataFrame, rules: Split, *, target: str, kind: Task, seed: int, images: bool) -> pd.Series:
-    """The part of every row.
+def planned(
+    rows: pd.DataFrame,
+    rules: Split,
+    *,
+    target: str,
+    kind: Task,
+    seed: int,
+    images: bool = False,
+    drop: tuple[str, ...] = (),
+    text: str | None = None,
+) -> SplitPlan:
+    """How rows are assigned to parts.
 
     Args:
-        rows: Cleaned rows (n, columns).
+        rows: Cleaned rows (n, columns), or a sample of them.
         rules: Strategy and shares.
         target: Column that is predicted.
         kind: Kind of task; classes are kept in proportion, quantiles of a number likewise.
-        seed: Seeds every random choice, and salts the key's hash.
+        seed: Salts every hash.
         images: Whether the rows describe pictures. Their column `part` may name an official test
             set, which stays the test set; `rules.validation` is then the share of the other rows.
-
-    Returns:
-        Part names by row id.
+        drop: Columns that are no features.
+        text: The column of texts, if that is the only feature.
 
     Raises:
-        ConfigError: `split.column` names no column, the target, or (time) one that holds no times.
-        DataRejected: A part would be empty, a class has one row only (stratified), or the column
-            holds gaps or words that name no part.
+        ConfigError: `split.column` names no column, or the target.
     """
     _check_column(rows, rules, target)
-    given = (
-        (rows["part"] == "test").to_numpy() if images and "part" in rows else np.zeros(len(rows), dtype=bool)
+    named = rules.column if rules.strategy == "column" else None
+    others = tuple(str(name) for name in rows.columns if name not in (target, named))
+    features = tuple(name for name in others if name not in drop)
+    alone = "digest" if images else text
+    return SplitPlan(
+        strategy=rules.strategy,
+        validation=rules.validation,
+        test=rules.test,
+        column=rules.column,
+        target=target,
+        task=kind,
+        seed=seed,
+        content=(alone,) if alone else features or others,
+        official="part" if images and "part" in rows else None,
     )
-    content = ("digest",) if images else tuple(name for name in rows.columns if name != target)
-    test = 0.0 if given.any() else rules.test
-    how = Deal(rules.validation, test, target, kind, seed, rules.column, content)
-    codes = np.full(len(rows), TEST)
-    if rest := int((~given).sum()):
-        codes[~given] = STRATEGIES[rules.strategy](rows[~given], how)
-    counts = np.bincount(codes, minlength=len(PARTS))
-    if not counts.all():
-        shown = ", ".join(f"{part} {count}" for part, count in zip(PARTS, counts, strict=True))
-        raise DataRejected(
-            f"split: {len(rows)} rows ({rest} to be dealt) would give {shown}, and no part may be empty",
-            fix="use more rows, or change split.strategy, split.validation or split.test",
+
+
+def seen_rows(raw: Path, bundle: Path) -> np.ndarray:
+    """Sorted ids of the raw rows that a model learned from.
+
+    Raises:
+        ArtifactTampered: The bundle's files are not what its manifest says.
+        ConfigError: The table is read in pieces.
+    """
+    if not table.load(raw).in_memory:
+        raise ConfigError(
+            "split.exclude_seen: a table that is read in pieces can't be looked up in a model",
+            fix="set source.stream: never, or split.exclude_seen: false",
         )
-    return pd.Series(np.array(PARTS)[codes], index=rows.index, name="part")
+    rows = Dataset.load(raw).rows
+    return np.sort(rows.index.to_numpy(dtype=np.int64)[learned_from(bundle, rows)])
 
 
 def _check_column(rows: pd.DataFrame, rules: Split, target: str) -> None:
@@ -75,14 +95,12 @@ def _check_column(rows: pd.DataFrame, rules: Split, target: str) -> None:
         raise ConfigError(f"split.column: {quoted(target)} is the target", fix="choose another column")
 
 
-def parts_hash(parts: pd.Series) -> str:
-    """Hex sha256 over row id and part of every row, in row order."""
-    lines = "".join(f"{row}\t{part}\n" for row, part in parts.sort_index().items())
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _dealt(parts: pd.Series) -> Dealt:
-    return Dealt(parts, {part: int((parts == part).sum()) for part in PARTS}, parts_hash(parts))
+def _spared(champion: ModelVersion | None, seen: np.ndarray | None) -> tuple[str, ...]:
+    """A warning that the test rows depend on the champion."""
+    if champion is None or seen is None:
+        return ()
+    known = f"{len(seen):,} rows that version {champion.version} learned from"
+    return (f"no test rows among {known} (split.exclude_seen)",)
 
 
 @task(name="split")
@@ -96,48 +114,58 @@ def split(
     work: Path,
     drop: tuple[str, ...] = (),
     text: str | None = None,
+    raw: ValidateRecord | None = None,
+    champion: ModelVersion | None = None,
 ) -> SplitRecord:
-    """Deals the cleaned rows to train, validation and test.
+    """Assign the cleaned rows to train, validation and test.
 
     Args:
         cleaned: Where the cleaned rows lie.
         rules: Strategy, shares and, for some, a column.
         target: Column that is predicted.
         kind: Kind of task.
-        seed: Seeds the deal.
+        seed: Salts the hashes that order the rows.
         work: The project's folder of step outputs.
         drop: Columns that are no features (`columns.drop`), which can leak nothing.
         text: The column of texts (`columns.text`), where that is the only feature.
+        raw: Raw rows, by which the champion knows what it learned from.
+        champion: The present champion with its bundle, if rows that it learned from must not become test rows
+            (`split.exclude_seen`).
 
     Returns:
         The record of a folder with `parts.parquet` and `leaks.json`.
 
     Raises:
-        ConfigError: `split.column`, `split.apart` or `split.trusted` is wrong.
+        ArtifactTampered: The champion's files are not what its manifest says.
+        ConfigError: `split.column`, `split.disjoint_by` or `split.allow_leaky` is wrong, or
+            `split.exclude_seen` is set for a table that is read in pieces.
         DataRejected: A part would be empty, the column names no parts, or something leaks from one part
             into another; `work/refused/leaks.json` then lists the pairs.
     """
+    bundle = champion.folder if champion is not None else None
+    seen = seen_rows(raw.folder, bundle) if raw is not None and bundle is not None else None
+
+    spared = _spared(champion, seen)
 
     def build(folder: Path) -> SplitRecord:
         data = Dataset.load(cleaned.folder)
-        if streamed(cleaned.folder):
-            _check_column(data.rows, rules, target)
-            rows = stream.load(cleaned.folder)
-            dealt = dealing.deal(rows, data.rows, rules, target, seed, folder)
-        else:
-            images = data.pixels is not None
-            dealt = _dealt(deal(data.rows, rules, target=target, kind=kind, seed=seed, images=images))
-        found = audit(data, dealt.parts, rules, target=target, kind=kind, drop=drop, text=text)
+        rows, images = table.load(cleaned.folder), data.pixels is not None
+        plan = planned(
+            data.rows, rules, target=target, kind=kind, seed=seed, images=images, drop=drop, text=text
+        )
+        codes = None if rows.in_memory else folder / parts_file.CODES
+        result = assign_splits(rows, plan, codes, seen=seen)
+        found = audit(data, result.parts, rules, target=target, kind=kind, drop=drop, text=text)
         found.judge(work / "refused")
         found.write(folder)
-        parts_file.save(dealt.parts, folder)
+        parts_file.save(result.parts, folder)
         return SplitRecord(
             step=Step(name="split"),
             folder=folder,
-            hash=dealt.hash,
-            **dealt.counts,
+            hash=result.hash,
+            **result.counts,
             near=found.near,
-            warnings=(*found.warnings, *stream.told(cleaned.folder, "leaks were looked for in")),
+            warnings=(*found.warnings, *rows.told("leak checks used"), *spared),
         )
 
     inputs = {
@@ -148,5 +176,7 @@ def split(
         "seed": seed,
         "drop": drop,
         "text": text,
+        "in_memory": table.load(cleaned.folder).in_memory,  # else the parts are those of a sample
+        "seen": None if seen is None else store.digest(seen.tolist()),
     }
     return store.remember(work, "split", inputs=inputs, record=SplitRecord, build=build)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,6 +35,13 @@ for name in ("PREFECT_API_URL", "MLFLOW_TRACKING_URI", "MODELYARD_ROOT"):
     os.environ.pop(name, None)
 
 
+# 100 examples of each property by default; 2,000 by HYPOTHESIS_PROFILE or --hypothesis-profile.
+# No deadline: how long an example takes tells what else the machine does.
+settings.register_profile("usual", deadline=None)
+settings.register_profile("nightly", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "usual")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def never_forked() -> Iterator[None]:
     """This process, with what tests put into it, is nothing to fork helpers from."""
@@ -42,6 +50,14 @@ def never_forked() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(offshoot, "keep_seed", lambda: False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No root is looked in yet: one of another test says nothing about what this one may import."""
+    from tasks.own import extension
+
+    monkeypatch.setattr(extension, "_permitted", extension._Permitted())
 
 
 @pytest.fixture
@@ -217,9 +233,9 @@ class Shelf:
     def _bundle(self, folder: Path, seed: int) -> tuple[Path, dict[str, Any]]:
         import torch
 
+        from tasks.features.schema import type_of
         from tasks.learning import scoring
         from tasks.learning.encode import Encoder, TableInputs
-        from tasks.learning.raw import type_name
         from tasks.learning.targets import Scale
 
         folder.mkdir()
@@ -232,7 +248,7 @@ class Shelf:
         names = ["area", "rooms", "garden", "town"]
         about = scoring.Bundle(
             task="regression", target="price", network={"kind": "neuron"}, image_shape=None, clean=[],
-            unused=[], columns=[{"name": name, "type": type_name(self.rows[name].dtype)} for name in names],
+            unused=[], columns=[{"name": name, "type": type_of(self.rows[name].dtype)} for name in names],
             identity=[{"name": "area", "type": "number"}],
         )  # fmt: skip
         scoring.save(folder, about, encoder, network.state_dict(), self.rows[:2])

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flows import audience, occupation
-from tasks.config import Config, root_settings
+from tasks.config import Config, root_settings, with_dummy
 from tasks.records import Epoch
 
 if TYPE_CHECKING:
@@ -69,4 +69,5 @@ def begin_ladder(books: Books) -> None:
     raw, cleaned, split = (books.records[step].folder for step in ("validate", "clean", "split"))
     balanced = c.fit.class_weights == "balanced"
     problem = Problem(c.task, c.target, c.columns, c.encode, books.exclude, c.seed, balanced)
-    ahead.begin(ahead.Asked(raw, cleaned, split, c.fit.learned_from, c.evaluate.baselines, problem))
+    names = with_dummy(c.task, c.evaluate.baselines)
+    ahead.begin(ahead.Asked(raw, cleaned, split, c.fit.learned_from, names, problem))

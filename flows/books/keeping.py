@@ -132,6 +132,20 @@ class Books:
         """What `decide` is told."""
         return decision.question(self.project, self.root, self.run, force=force)
 
+    def splitting(self) -> dict[str, Any]:
+        """Keyword arguments of `split`; the champion only if its rows are to be kept out of the test rows."""
+        c = self.config
+        return {
+            "rules": c.split,
+            "target": c.target,
+            "kind": c.task,
+            "seed": c.seed,
+            "drop": c.columns.drop,
+            "text": c.columns.text,
+            "raw": self.records["validate"],
+            "champion": self.champion if c.split.exclude_seen else None,
+        }
+
     def fitting(self) -> dict[str, Any]:
         """What `fit` is told besides the records; a bar that can't be judged is refused before it."""
         c = self.config
@@ -172,15 +186,19 @@ class Books:
             "seed": c.seed,
             "champion": self.champion,
             "exclude": self.exclude,
+            "project": self.config.name,
         }
 
     def registering(self) -> dict[str, Any]:
         """What `register` is told besides the records."""
+        from tasks.ladder.advice import advise  # noqa: PLC0415
+
         return {
             "rules": self.config.register_as,
             "inputs": provenance.inputs_digest(self.config, self.records["validate"].fingerprint),
             "tags": self.tags(),
             "champion": self.champion,
+            "advice": advise(self.project, self.records["evaluate"]),
         }
 
     def tags(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check_memory(project: Project) -> None:
     """Raises ConfigError for settings of `fit:` that need rows in memory, where they are read in pieces."""
-    from tasks.streaming import rowgroups  # noqa: PLC0415
+    from tasks.tables import rowgroups  # noqa: PLC0415
 
     c = project.config
     rowgroups.check_settings(c.source, project.folder, c.columns, c.fit)

@@ -24,12 +24,12 @@ from flows.books.untracked import Untracked
 from tasks.config import Augment, Cnn, Config, Fit, Network, Project
 from tasks.dataset import Dataset
 from tasks.extra import extra
-from tasks.fit import encode_examples, make_loss, new_network
+from tasks.fit import encode_examples, new_network
 from tasks.ladder.features import stratified
 from tasks.learning import devices, training
 from tasks.learning.encode import Encoder
+from tasks.learning.loop.loss import make_loss
 from tasks.records import SplitRecord
-from tasks.split import parts_hash
 from tasks.splitting import parts
 
 R = TypeVar("R")
@@ -71,7 +71,7 @@ class FastRun(Untracked):
         fewer = thin(parts.load(split.folder), rows[self.config.target], self.config, BATCHES)
         parts.save(fewer, folder)
         train, validation, test = (int((fewer == name).sum()) for name in parts.PARTS)
-        digest = parts_hash(fewer)
+        digest = parts.parts_hash(fewer)
         return replace(split, folder=folder, hash=digest, train=train, validation=validation, test=test)
 
 
@@ -173,7 +173,7 @@ def _by_heart(c: Config, encoder: Encoder, examples: training.Examples, batches:
     for module in network.modules():
         if isinstance(module, nn.modules.dropout._DropoutNd):
             module.p = 0.0
-    loss = make_loss(encoder.target, None)
+    loss = make_loss(encoder.target)
     constant = _constant(examples, c)
     near = partial(max, NEAR * constant / 2)  # beyond it nothing counts as better, and patience runs out
     task = training.Task(

@@ -105,7 +105,7 @@ def _answer(project: Project, root: Path, known: dict[str, Any]) -> tuple[dict[s
         )
         if records["evaluate"] is None:
             return None
-    steps = [*records.values(), _registered(records["evaluate"], made)]
+    steps = [*records.values(), _registered(project, records["evaluate"], made)]
     return outcome.document(project.config, None, *steps) | known["run"], steps
 
 
@@ -132,30 +132,54 @@ def _recalled(folder: Path, kind: type[Any]) -> Any:
 def _beside_itself(judged: EvaluateRecord, config: Config) -> EvaluateRecord | None:
     """The candidate, which has become champion, held against itself; None where that breaks the gate.
 
-    The same weights give the same answers: no difference, on any of the resamples.
+    The same weights give the same answers: no row is answered otherwise.
     """
     from tasks.ladder import gate  # noqa: PLC0415 - imports scipy
 
     own = judged.score(CANDIDATE)
     itself = replace(own, name=gate.CHAMPION, seconds=0.0, note="the candidate itself")
-    same = Verdict(against=gate.CHAMPION, verdict="indistinguishable", difference=0.0, low=0.0, high=0.0)
+    same = _alike(judged)
     scores: tuple[Score, ...] = (*(s for s in judged.scores if s.name != gate.CHAMPION), itself)
     verdicts = (*(v for v in judged.verdicts if v.against != gate.CHAMPION), same)
-    asked = [rule for rule in config.gate if not isinstance(rule, Limit)]
+    criteria = gate.required(config.task, config.gate)
+    asked = [rule for rule in criteria if not isinstance(rule, Limit)]
     against = iter(gate.judge(asked, metric=judged.metric, scores=scores, verdicts=verdicts, slices={}))
     results = [
         result if isinstance(rule, Limit) else next(against)
-        for rule, result in zip(config.gate, judged.gate, strict=True)
+        for rule, result in zip(criteria, judged.gate, strict=True)
     ]
     again = replace(judged, scores=scores, verdicts=verdicts, gate=tuple(results))
     return again if again.passed else None
 
 
-def _registered(judged: EvaluateRecord, made: ModelVersion | None) -> RegisterRecord:
+def _alike(judged: EvaluateRecord) -> Verdict:
+    """The verdict of the candidate against a champion of the same weights."""
+    import pandas as pd  # noqa: PLC0415
+
+    from tasks.ladder import comparison, gate  # noqa: PLC0415
+    from tasks.predictions import Predictions  # noqa: PLC0415
+
+    if judged.metric not in comparison.METHODS:
+        return comparison.alike(gate.CHAMPION)
+    stored = pd.read_parquet(judged.folder / "predictions.parquet", columns=["truth", CANDIDATE])
+    own = Predictions(stored[CANDIDATE].to_numpy())
+    found = comparison.difference_of_shares(judged.metric, stored["truth"].to_numpy(), own, own)
+    return comparison.judged(gate.CHAMPION, 0.0, *found)
+
+
+def _registered(project: Project, judged: EvaluateRecord, made: ModelVersion | None) -> RegisterRecord:
     """As `register` says it where it has nothing to do."""
     if not judged.passed:
+        from tasks.ladder.advice import advise  # noqa: PLC0415
+
         step = Step(name="register", status="reused", why="the gate refused the candidate")
-        return RegisterRecord(step=step, outcome="rejected", reasons=judged.reasons, model=None)
+        return RegisterRecord(
+            step=step,
+            outcome="rejected",
+            reasons=judged.reasons,
+            model=None,
+            next=advise(project, judged),
+        )
     assert made is not None
     reason = f"version {made.version} was made from the same data, configuration and code"
     step = Step(name="register", status="reused", why=reason)

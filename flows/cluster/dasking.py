@@ -20,9 +20,10 @@ from typing import Any
 
 from tasks import store
 from tasks.config import Cluster
+from tasks.config.project import look_in
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.own import extension
-from tasks.streaming.mapping import Engine, in_order
+from tasks.tables.mapping import Engine, in_order
 
 AHEAD = 2
 """Pieces for each thread of a worker: one that it works on, and one that waits."""
@@ -90,7 +91,7 @@ def _state(root: str, own: dict[str, str]) -> _State:
         root: The checkout.
         own: Modules of the project's own and their files. They are loaded anew, for they may have changed.
     """
-    extension.look_in(Path(root))
+    look_in(Path(root))
     for name in own:
         sys.modules.pop(name, None)
     return _State(
@@ -166,7 +167,7 @@ class _Call:
     function: Callable[[Any], Any]
 
     def __call__(self, item: Any) -> Any:
-        extension.look_in(Path(self.root))
+        look_in(Path(self.root))
         return self.function(item)
 
 

@@ -14,7 +14,7 @@ from tasks.errors import ModelyardError
 from tasks.own import extension
 
 if TYPE_CHECKING:
-    from tasks.streaming.mapping import Engine
+    from tasks.tables.mapping import Engine
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def engaged(root: Path, project: Project) -> Iterator[None]:
     if asked.engine == "here" or not _is_streamed(project):
         yield
         return
-    from tasks.streaming import mapping  # noqa: PLC0415 - imports pandas
+    from tasks.tables import mapping  # noqa: PLC0415 - imports pandas
 
     start = _dask if asked.engine == "dask" else _processes
     with start(asked, root) as engine, mapping.through(engine):
@@ -43,7 +43,7 @@ def engaged(root: Path, project: Project) -> Iterator[None]:
 
 
 def _is_streamed(project: Project) -> bool:
-    from tasks.streaming import rowgroups  # noqa: PLC0415 - imports pandas
+    from tasks.tables import rowgroups  # noqa: PLC0415 - imports pandas
 
     c = project.config
     try:
@@ -59,7 +59,7 @@ def _dask(asked: Cluster, root: Path) -> AbstractContextManager[Engine]:
 
 
 def _processes(asked: Cluster, root: Path) -> AbstractContextManager[Engine]:
-    from tasks.streaming.mapping import processes  # noqa: PLC0415 - as above
+    from tasks.tables.mapping import processes  # noqa: PLC0415 - as above
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return processes.pool(asked.workers or cores, partial(extension.look_in, root))

@@ -86,6 +86,7 @@ def plan(
     force
         Step that would run again, whatever was done before; may be repeated.
     """
+    common.reads()
     loaded = config.load(common.place, project, source=source, settings=tuple(set_ or ()))
     own.require(loaded.config)
     from flows.reuse import planning  # noqa: PLC0415

@@ -79,6 +79,7 @@ def compare(
     from flows import past  # noqa: PLC0415
     from tasks.registry import tracking  # noqa: PLC0415
 
+    common.reads()
     root = common.place
     loaded = config.load(root, project).config
     uri, metric = tracking.connect(root), short(loaded.evaluate.metric)

@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 
 from flows import roots, terminal
+from tasks.own import extension
 
 
 @Parameter(name="*")
@@ -37,6 +39,11 @@ class Common:
     def console(self) -> Console:
         """Where lines for people go: standard output, or standard error beside a document."""
         return terminal.console(stderr=self.json)
+
+    def reads(self) -> None:
+        """Say of a command that only reads which of the project's own parts it imports all the same."""
+        out = terminal.console(stderr=True)
+        extension.announce(lambda told: out.print(f"note: {escape(told)}", soft_wrap=True))
 
     def answer(self, value: Any) -> None:
         """Prints the one document of `--json`."""

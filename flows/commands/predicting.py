@@ -51,6 +51,8 @@ def predict(
             loaded, common.place, source, output, version=model_version, force=force, tell=tell
         )
     out.print(escape(done.sentence), soft_wrap=True)
+    if done.warning:
+        out.print(f"  [yellow]![/] {escape(done.warning)}", soft_wrap=True)
     if done.bounded is False:
         text = f"version {done.model.version} carries no prediction interval: there is no low and high"
         out.print(f"  [yellow]![/] {text}", soft_wrap=True)

@@ -82,7 +82,7 @@ def table(
     is_bad[list(bad)] = True
     found: dict[str, Any] = {"prediction": pa.array(predictions.values, mask=is_bad)}
     if predictions.probabilities is not None:
-        found["probability"] = pa.array(predictions.probabilities.max(axis=1), mask=is_bad)
+        found["probability"] = pa.array(predictions.confidence, mask=is_bad)
     elif interval is not None:
         ends = zip(("low", "high"), interval.around(predictions.values), strict=True)
         found |= {name: pa.array(values, mask=is_bad) for name, values in ends}

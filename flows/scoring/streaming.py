@@ -6,13 +6,14 @@ memory does not grow with their number; IDX files are read as a whole and answer
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from flows.scoring import answers
 from flows.scoring.chosen import choose
@@ -35,7 +36,8 @@ CELLS = 4_000_000
 class Predicted:
     """What was written: `rows` lines, `bad` of them with an error instead of an answer.
 
-    `bounded` says whether a predicted number came with its interval; None for labels.
+    `bounded` says whether a predicted number came with its interval; None for labels. `unfamiliar` counts,
+    for each column, categories that training never saw and gaps where it saw none.
     """
 
     output: Path
@@ -43,6 +45,15 @@ class Predicted:
     rows: int
     bad: int
     bounded: bool | None
+    unfamiliar: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def warning(self) -> str:
+        """What the model had to answer without having seen the like; empty where that is nothing."""
+        if not self.unfamiliar:
+            return ""
+        told = ", ".join(f"{quoted(name)} {count:,}" for name, count in self.unfamiliar.items())
+        return f"values unlike any in training (new categories, or gaps where there were none): {told}"
 
     @property
     def sentence(self) -> str:
@@ -58,6 +69,7 @@ class Predicted:
             "output": str(self.output),
             "rows": self.rows,
             "bad": self.bad,
+            "unfamiliar": dict(self.unfamiliar),
         }
 
 
@@ -95,11 +107,13 @@ def predict(
     known = choose(config.register_as.name, root, version)
     model, found = scoring.load(known.folder), known.model
     rows = bad = 0
+    unfamiliar = Counter[str]()
     schema = answers.columns(model.manifest, known.interval, folder=_has_names(source, model.manifest))
     with answers.writing(output, schema) as write:
         for file, data, unread in _pieces(source, model.manifest):
             predictions, errors = model.predict_each(data)
             errors |= unread
+            unfamiliar.update(predictions.unfamiliar)
             write(
                 answers.table(
                     schema, predictions, errors, version=found.version, interval=known.interval, file=file
@@ -108,7 +122,9 @@ def predict(
             rows, bad = rows + len(data), bad + len(errors)
             tell(len(data))
     bounded = None if model.manifest["classes"] is not None else known.interval is not None
-    return Predicted(output=output, model=found, rows=rows, bad=bad, bounded=bounded)
+    return Predicted(
+        output=output, model=found, rows=rows, bad=bad, bounded=bounded, unfamiliar=dict(unfamiliar)
+    )
 
 
 def _has_names(source: Path, manifest: Mapping[str, Any]) -> bool:
@@ -120,7 +136,7 @@ def _is_idx(source: Path) -> bool:
     return source.is_dir() and any("ubyte" in path.name for path in source.iterdir())
 
 
-_Piece = tuple[str | list[str], pd.DataFrame | np.ndarray, Mapping[int, str]]
+_Piece = tuple[str | list[str], pa.Table | np.ndarray, Mapping[int, str]]
 
 
 def _pieces(source: Path, manifest: Mapping[str, Any]) -> Iterator[_Piece]:
@@ -131,10 +147,11 @@ def _pieces(source: Path, manifest: Mapping[str, Any]) -> Iterator[_Piece]:
     if manifest["columns"] is None:
         yield from _images(source, manifest["image_shape"])
         return
-    rows = _rows_of(len(manifest["columns"]))
+    names = [column["name"] for column in manifest["columns"]]
+    rows = _rows_of(len(names))
     for path in pieces.members(source):
-        for frame in pieces.read(path, pieces.name_of(path, source), manifest["columns"], rows):
-            yield path.name, frame, {}
+        for cells in pieces.read(path, pieces.name_of(path, source), names, rows):
+            yield path.name, cells, {}
 
 
 def _rows_of(columns: int) -> int:

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tasks.dataset import place, position
 from tasks.errors import DataRejected
 from tasks.records import FileRecord, Finding
 from tasks.store import replacing, write_json, write_text
+from tasks.tables.bits import Bits
 
 SHOWN = 10
 """Places and warnings that a message lists, at most."""
@@ -39,7 +41,7 @@ class Inspection:
         suite: What was asked.
         outcomes: What came of it, one an expectation.
         findings: Broken rules of our own checks.
-        bad: Row ids that were set aside, each with every rule that it broke.
+        broken: Each rule by which rows are set aside, in order, with those rows.
     """
 
     fingerprint: str
@@ -49,12 +51,20 @@ class Inspection:
     suite: Suite
     outcomes: tuple[Outcome, ...]
     findings: tuple[Finding, ...]
-    bad: dict[int, tuple[str, ...]]
+    broken: dict[str, Bits]
+
+    @cached_property
+    def out(self) -> Bits:
+        """All rows that were set aside."""
+        out = Bits(self.read)
+        for rows in self.broken.values():
+            out |= rows
+        return out
 
     @property
     def quarantined(self) -> int:
         """Rows that were set aside."""
-        return len(self.bad)
+        return self.out.total()
 
     @property
     def budget(self) -> int:
@@ -64,7 +74,11 @@ class Inspection:
     @property
     def reasons(self) -> dict[str, int]:
         """Quarantined rows by reason, most frequent first; each row counts once, under its first reason."""
-        return dict(Counter(reasons[0] for reasons in self.bad.values()).most_common())
+        counts, known = Counter[str](), Bits(self.read)
+        for reason, rows in self.broken.items():
+            counts[reason] = rows.without(known).total()
+            known |= rows
+        return {reason: count for reason, count in counts.most_common() if count}
 
     @property
     def warnings(self) -> tuple[Finding, ...]:
@@ -141,7 +155,8 @@ class Inspection:
 
     def listed(self) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Each row that was set aside, in order, with every rule that it broke."""
-        return iter(sorted(self.bad.items()))
+        for row in self.out.positions():
+            yield row, tuple(reason for reason, rows in self.broken.items() if rows.mask(row, 1)[0])
 
     def _list(self, path: Path) -> None:
         """Writes `file,row,reason`, a line for each row that was set aside; rows count from 1."""

@@ -31,12 +31,12 @@ from great_expectations.expectations.registry import (
 
 from tasks.checks.suite import UNJUDGED, Entry, Outcome, Suite
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
+from tasks.features.schema import ROW
 from tasks.spans import span
 
 EXAMPLES = 5
 """Cell values that an outcome quotes, at most, when values may be shown."""
 
-_ROW_ID = "__row_id__"
 _COUNTS = (
     "element_count",
     "missing_count",
@@ -151,7 +151,7 @@ def _judge(
 ) -> tuple[Outcome, ...]:
     asset = context.data_sources.add_pandas("data").add_dataframe_asset("rows")
     # The row id must reach the results under a name that no column has.
-    frame = rows.rename_axis(index=_ROW_ID)
+    frame = rows.rename_axis(index=ROW)
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
     form = {"result_format": "COMPLETE", "include_unexpected_rows": False}
     found = batch.validate(built, result_format=form)
@@ -191,7 +191,7 @@ def _outcome(entry: Entry, result: Any, rows: pd.DataFrame, show_values: bool) -
         unexpected=_number(body.get("unexpected_count"), int),
         percent=_number(body.get("unexpected_percent"), float),
         observed=_observed(entry, body, show_values),
-        rows=None if listed is None else tuple(sorted({int(place[_ROW_ID]) for place in listed})),
+        rows=None if listed is None else tuple(sorted({int(place[ROW]) for place in listed})),
         examples=tuple(quoted(value) for value in examples),
     )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from tasks.checks import allowed
 from tasks.errors import ConfigError, did_you_mean, quoted
 from tasks.spans import span
 from tasks.starting.importing import undisturbed
@@ -201,6 +202,7 @@ def _entry(path: Path, position: int, item: Any) -> Entry:
     if not isinstance(severity, str) or severity not in SEVERITIES:
         near = did_you_mean(str(severity), SEVERITIES)
         raise ConfigError(f"{place} {item['type']}: severity: got {quoted(severity)}; {near}")
+    allowed.check(item["type"], kwargs, place)
     notes = item.get("notes") or meta.get("notes") or item.get("description") or ""
     told = " ".join(map(str, notes)) if isinstance(notes, list) else str(notes)
     return Entry(type=item["type"], kwargs=kwargs, severity=SEVERITIES[severity], notes=told)

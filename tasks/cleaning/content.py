@@ -1,23 +1,18 @@
-"""What rows hold, in forms that storage does not change: a digest of all, a text of each.
+"""Digest the content of rows, and write cells as texts, in forms that storage does not change.
 
-Both are made cell by cell, so they do not depend on file format, compression or the order in which
-rows lie, and the text of a row does not depend on any other row.
+Both are made cell by cell, so they do not depend on file format, compression or the order in which rows lie.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tasks.dataset import Dataset
-
-SEPARATOR = "\x1f"
-"""Stands between the cells of a row's text."""
 
 
 def digest(data: Dataset) -> str:
@@ -70,9 +65,3 @@ def _text(cell: Any) -> str:
     if isinstance(cell, (float, np.floating)):
         return repr(float(cell)).removesuffix(".0")
     return cell if isinstance(cell, str) else str(cell)
-
-
-def row_texts(rows: pd.DataFrame, columns: Sequence[str]) -> list[str]:
-    """One text a row, made of its cells in `columns`, by column name."""
-    cells = [["\x00" if cell is None else cell for cell in texts(rows[name])] for name in sorted(columns)]
-    return [SEPARATOR.join(row) for row in zip(*cells, strict=True)]

@@ -17,9 +17,10 @@ import numpy as np
 import pandas as pd
 
 from tasks.cleaning import own
-from tasks.cleaning.reading import DECIMAL, READERS, Cells, is_text, nowhere, read_numbers
+from tasks.cleaning.reading import DECIMAL, Cells, is_text, nowhere, read_as, read_numbers
 from tasks.cleaning.texts import normalised
 from tasks.errors import ConfigError, did_you_mean, quoted
+from tasks.features.number import LARGEST
 from tasks.own import extension
 
 EVERY_TEXT = "*"
@@ -133,7 +134,7 @@ def _own(
 def _types(running: _Running, wanted: Mapping[str, str], place: str, optional: frozenset[str]) -> int:
     count = 0
     for name in _present(wanted, running.rows, place, optional):
-        cells = READERS[wanted[name]](running.rows[name])
+        cells = read_as(running.rows[name], wanted[name])
         count += running.replace(name, cells, f"{place}: {quoted(name)} can't be read as {wanted[name]}")
     return count
 
@@ -200,7 +201,7 @@ def _scale(running: _Running, factors: Mapping[str, float], place: str, optional
         numbers, unreadable = read_numbers(column)
         with np.errstate(over="ignore"):
             scaled = numbers * factors[name]
-        unreadable |= np.isinf(scaled)
+        unreadable |= np.abs(scaled) > LARGEST
         changed = ~np.isnan(numbers) & (scaled != numbers)
         values = pd.Series(np.where(unreadable, np.nan, scaled), index=column.index)
         count += running.replace(
@@ -243,16 +244,10 @@ def _only(running: _Running, named: Mapping[str, Sequence[str]], place: str, opt
     """Marks rows whose value is none of those named; a gap is none of them."""
     count = 0
     for name in _present(named, running.rows, place, optional):
-        found = _as_written(running.rows[name]).isin(list(named[name]))
+        allowed = read_as(pd.Series(list(named[name]), dtype="str"), "category").values
+        found = read_as(running.rows[name], "category").values.isin(allowed)
         count += running.drop(~found.to_numpy(dtype=bool))
     return count
-
-
-def _as_written(column: pd.Series) -> pd.Series:
-    """A column's values as text; 1.0 reads as '1', as it would without gaps."""
-    if is_text(column):
-        return column
-    return column.map(lambda cell: str(cell).removesuffix(".0"), na_action="ignore")
 
 
 def _normalise(running: _Running, names: Sequence[str], place: str, optional: frozenset[str]) -> int:

@@ -5,7 +5,16 @@ once: file, key, value, what was expected and the nearest known key. Nothing els
 a step is handed only the part that it needs.
 """
 
-from tasks.config.base import BASELINES, METRICS, Strict, Task, higher_is_better
+from tasks.config.base import (
+    BASELINES,
+    METRICS,
+    STANDARD,
+    Strict,
+    Task,
+    dummy,
+    higher_is_better,
+    with_dummy,
+)
 from tasks.config.cleaning import (
     OPERATIONS,
     Case,
@@ -72,6 +81,7 @@ __all__ = [
     "MAX_YAML_BYTES",
     "METRICS",
     "OPERATIONS",
+    "STANDARD",
     "Augment",
     "BetterThan",
     "Case",
@@ -125,10 +135,12 @@ __all__ = [
     "WideDeep",
     "Words",
     "as_yaml",
+    "dummy",
     "higher_is_better",
     "load",
     "names",
     "restored",
     "root_settings",
     "source_at",
+    "with_dummy",
 ]

@@ -28,6 +28,18 @@ BASELINES: dict[str, tuple[str, ...]] = {
 }
 """Rungs that a project may ask for, by kind of task, simplest first."""
 
+
+def dummy(task: Task) -> str:
+    """The model that knows nothing but the target: the one that each candidate has to beat."""
+    return BASELINES[task][0]
+
+
+def with_dummy(task: Task, names: Iterable[str]) -> tuple[str, ...]:
+    """The baselines that are fitted: the listed ones, and the dummy before them if it is not among them."""
+    listed = tuple(names)
+    return listed if dummy(task) in listed else (dummy(task), *listed)
+
+
 STANDARD = "standard"
 """The preset that is a project's file as it stands."""
 

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Discriminator, Field, RootModel, Tag, model_validator
 
 from tasks.config.base import OwnName, Strict, keys_of
+from tasks.config.data import TypeName
 from tasks.own import extension
 
 
 class Types(Strict):
     """Read columns as another type; a value that can't be read is quarantined."""
 
-    types: dict[str, Literal["number", "integer", "text", "date", "boolean"]]
+    types: dict[str, TypeName]
 
 
 class Trim(Strict):

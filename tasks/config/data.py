@@ -115,14 +115,44 @@ Source = Annotated[
 ]
 
 
-class Columns(Strict):
-    """Which columns are features, and how they are read; by default the data's types decide."""
+TypeName = Literal["number", "integer", "boolean", "category", "date", "text", "key"]
+"""Types of columns; `tasks.features` says what each makes of a cell."""
 
+
+class Columns(Strict):
+    """Which columns there are, of which types, and which of them are features.
+
+    A column without a type gets one from its cells when it is first read; so does one that is not named here.
+    """
+
+    types: dict[str, TypeName] = Field(default_factory=dict)
+    """Type of each column. How a cell reads depends on that cell and this type alone."""
     drop: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
+    """Columns that are numbers, whatever `types` says."""
     categorical: tuple[str, ...] = ()
+    """Columns that are categories, whatever `types` says."""
     text: str | None = None
     """The column of texts; it is then the only feature."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_keys_out(cls, tree: Any) -> Any:
+        """A key tells rows apart, so it is no feature."""
+        if not isinstance(tree, dict) or not isinstance(tree.get("types"), dict):
+            return tree
+        drop = tree.get("drop", ())
+        keys = [name for name, kind in tree["types"].items() if kind == "key" and name not in drop]
+        return {**tree, "drop": (*drop, *keys)} if keys and isinstance(drop, (list, tuple)) else tree
+
+    def type_of(self, name: str) -> TypeName | None:
+        """Return the declared type of a column, None where its cells are to tell."""
+        if name == self.text:
+            return "text"
+        if name in self.categorical:
+            return "category"
+        declared = self.types.get(name)
+        return "number" if name in self.numeric and declared not in ("integer", "date") else declared
 
 
 class Validate(Strict):
@@ -138,7 +168,7 @@ class Validate(Strict):
 
 
 class Split(Strict):
-    """How rows are dealt to train, validation and test."""
+    """How rows are assigned to train, validation and test."""
 
     strategy: Literal["random", "stratified", "group", "time", "key", "column"] = "random"
     validation: float = Field(0.15, gt=0, lt=1)
@@ -147,12 +177,14 @@ class Split(Strict):
     """The group, the time, the key (default: the row's content) or the column of part names."""
     leaks: Literal["refuse", "warn"] = "refuse"
     """What follows when the parts share what they must not; rows that are equal in all are always refused."""
-    near: float = Field(0.01, ge=0, le=1)
+    max_near_duplicates: float = Field(0.01, ge=0, le=1)
     """Largest share of validation and test rows that may be nearly the same as a train row."""
-    apart: str | None = None
-    """A column of which no value may stand in two parts, whatever the strategy."""
-    trusted: tuple[str, ...] = ()
+    disjoint_by: str | None = None
+    """A column whose values must not occur in two parts, whatever the strategy."""
+    allow_leaky: tuple[str, ...] = ()
     """Features that may predict the target all by themselves."""
+    exclude_seen: bool = False
+    """Whether rows that the champion learned from never become test rows."""
 
     @model_validator(mode="after")
     def _check(self) -> Split:
@@ -160,4 +192,8 @@ class Split(Strict):
             raise ValueError(f"validation {self.validation} + test {self.test} leave no rows to train on")
         if self.strategy in ("group", "time", "column") and not self.column:
             raise ValueError(f"strategy {self.strategy!r} needs split.column, the name of a column")
+        if self.exclude_seen and self.strategy in ("time", "column"):
+            raise ValueError(
+                f"exclude_seen: strategy {self.strategy!r} says by itself which rows are test rows"
+            )
         return self

@@ -45,6 +45,13 @@ from tasks.errors import ConfigError, did_you_mean, quoted
 
 M = TypeVar("M", bound=BaseModel)
 
+RENAMED = {
+    "split.near": "split.max_near_duplicates",
+    "split.apart": "split.disjoint_by",
+    "split.trusted": "split.allow_leaky",
+}
+"""Keys of earlier releases and what they are called now."""
+
 
 def validated(
     tree: dict[str, Any], path: Path, mistakes: Sequence[str] = (), settings: Sequence[str] = ()
@@ -111,6 +118,8 @@ def _explain(problem: Any, schema: type[BaseModel]) -> list[str]:
         if not (p in tags and i and i < len(location) - 1 and _is_tag(location, i))
     ]
     key = ".".join(parts)
+    if problem["type"] == "extra_forbidden" and key in RENAMED:
+        return [f"{key}: is called {RENAMED[key]} now; rename the key"]
     if problem["type"] == "extra_forbidden":
         return [f"{key}: unknown key; {did_you_mean(parts[-1], _keys(parts[:-1], location, schema))}"]
     if problem["type"] == "missing":

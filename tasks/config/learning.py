@@ -205,7 +205,8 @@ class Fit(Strict):
     clip: float | None = Field(1.0, gt=0)
     """Largest norm of the gradient; null turns clipping off."""
     metric: str | None = None
-    """Metric that picks the best epoch; by default the one of `evaluate`."""
+    """Metric that picks the best epoch, the smaller loss where it is equal; by default the one of `evaluate`.
+    With `class_weights`, log_loss weighs rows as training does."""
     patience: int | None = Field(None, ge=1)
     """Stop after so many epochs with no better validation metric; null trains to the end."""
     refit: bool = False
@@ -215,6 +216,7 @@ class Fit(Strict):
     most 2,000, drawn from these and the train rows together; what they all hold out picks the best epoch. No
     row is left out, so there is nothing to refit."""
     class_weights: Literal["balanced", "none"] = "none"
+    """balanced: every class counts the same in the loss and the label; probabilities are corrected for it."""
     minutes: float | None = Field(None, gt=0)
     """Time budget of the whole fit; it ends with the best so far, within an epoch where one takes longer."""
     threads: int | None = Field(1, ge=1)

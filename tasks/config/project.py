@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from tasks.config.data import LINES, PICTURES, TEXTS, IdxSource, ImagesSource, T
 from tasks.config.explain import validated
 from tasks.config.learning import Pretrained
 from tasks.config.schema import Config
+from tasks.config.settings import root_settings
 from tasks.config.strict_yaml import parse
 from tasks.errors import ConfigError, UnsafeInput, did_you_mean, quoted
 from tasks.own import extension
@@ -24,15 +25,35 @@ MAX_YAML_BYTES = 256 * 1024
 
 @dataclass(frozen=True)
 class Project:
-    """A loaded project: its settings and where it lives."""
+    """A loaded project.
+
+    Attributes:
+        config: Its settings, with the preset and the command line's assignments laid over its file.
+        folder: Where it lives.
+        presets: Sections by the preset's name, as they stand in its file.
+        settings: Assignments of the command line.
+        source: Data that replaces the project's own.
+    """
 
     config: Config
     folder: Path
+    presets: Mapping[str, Any] = field(default_factory=dict)
+    settings: tuple[str, ...] = ()
+    source: Path | None = None
 
     @property
     def work(self) -> Path:
         """Where steps keep their outputs; may be deleted at any time."""
         return self.folder / "work"
+
+
+def look_in(root: Path) -> None:
+    """Let settings name the parts that a root has or permits.
+
+    Raises:
+        ConfigError, UnsafeInput: As for `root_settings`.
+    """
+    extension.look_in(root, root_settings(root).plugins)
 
 
 def names(root: Path) -> list[str]:
@@ -62,13 +83,15 @@ def load(
         ConfigError: No such project, a file that can't be read, or settings that break the schema.
         UnsafeInput: A YAML tag that would build an object, or a path out of the project.
     """
-    extension.look_in(root)
+    look_in(root)
+    given = source
     if name not in names(root):
         raise ConfigError(
             f"no project {quoted(name)} below {root / 'data'}", fix=did_you_mean(name, names(root))
         )
     path = root / "data" / name / "project.yaml"
     tree = _read_yaml(path)
+    named = tree.get("presets") or {}
     tree, mistakes = _resolved(tree, settings)
     if source is not None:
         tree["source"] = source_at(source, "--source", tree.get("source"))
@@ -82,7 +105,7 @@ def load(
     _inside(path.parent, config.validation.suite)
     if source is None and isinstance(config.source, (TableSource, IdxSource, ImagesSource, TextsSource)):
         _inside(path.parent, config.source.path)
-    return Project(config=_placed(config, path.parent), folder=path.parent)
+    return Project(_placed(config, path.parent), path.parent, named, settings, given)
 
 
 def _resolved(tree: dict[str, Any], settings: Collection[str]) -> tuple[dict[str, Any], list[str]]:
@@ -122,7 +145,7 @@ def restored(root: Path, text: str, place: str, settings: tuple[str, ...] = ()) 
     Raises:
         ConfigError: They break the schema as it is now, or a preset is chosen, which they no longer hold.
     """
-    extension.look_in(root)
+    look_in(root)
     if about := [setting for setting in settings if _section(setting) in presets.KEYS]:
         raise ConfigError(
             f"--set {quoted(about[0])}: a run's settings are whole and hold no presets",

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from tasks.config.base import BASELINES, METRICS, STANDARD, Strict, Task, higher_is_better
+from tasks.config.base import BASELINES, METRICS, STANDARD, Strict, Task, higher_is_better, with_dummy
 from tasks.config.cleaning import Operation
 from tasks.config.data import Columns, Source, Split, Validate
 from tasks.config.judging import BetterThan, Criterion, Evaluate, Extra, NotWorseThan, Register
@@ -47,7 +47,8 @@ class Config(Strict):
     def _names_exist(self) -> Config:
         if self.source.kind == "texts" and self.columns.text is None:
             raise ValueError("columns.text: required for texts: the name of their column, text in a folder")
-        metrics, rungs = METRICS[self.task], (*self.evaluate.baselines, "champion")
+        metrics = METRICS[self.task]
+        rungs = (*with_dummy(self.task, self.evaluate.baselines), "champion")
         problems = [
             _unmade(f"evaluate.baselines.{i}", name, BASELINES[self.task])
             for i, name in enumerate(self.evaluate.baselines)

@@ -131,6 +131,8 @@ class Settings(Strict):
             saves each command five seconds.
         cluster: Who prepares tables that are streamed.
         training: Machines that train together.
+        plugins: Installed packages whose functions a project's settings may name as parts of its own, besides
+            modules of the root.
     """
 
     host: str = Field("127.0.0.1", min_length=1)
@@ -140,6 +142,7 @@ class Settings(Strict):
     standby: bool = True
     cluster: Cluster = Cluster()
     training: Training = Training()
+    plugins: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _apart(self) -> Settings:

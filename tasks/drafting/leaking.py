@@ -14,7 +14,8 @@ import pandas as pd
 from tasks.config import Split, Task
 from tasks.dataset import Dataset
 from tasks.drafting.guesses import Guess
-from tasks.splitting import leaks, near
+from tasks.splitting import leaks
+from tasks.splitting.near_duplicates import search as near
 
 HELD = 0.35
 """Share of rows that are compared with the others, as validation and test will be with train."""
@@ -40,14 +41,14 @@ def _guess(name: str, score: float, kind: Task) -> Guess:
 
 
 def alike(data: Dataset, columns: Sequence[str], *, text: str | None = None) -> tuple[float, list[Guess]]:
-    """The setting `split.near`, raised where so many rows are nearly the same that the split would refuse.
+    """The setting `split.max_near_duplicates`, raised if the split would refuse so many near-duplicates.
 
     Args:
         data: Cleaned rows without copies, with pixels if they are images.
         columns: Of a table: features and target.
         text: The column of texts, where that is the only feature.
     """
-    allowed = Split().near
+    allowed = Split().max_near_duplicates
     parts = pd.Series("train", index=data.rows.index)
     order = np.random.default_rng(0).permutation(len(parts))
     parts.iloc[order[: math.ceil(HELD * len(parts))]] = "test"
@@ -56,7 +57,13 @@ def alike(data: Dataset, columns: Sequence[str], *, text: str | None = None) -> 
         return allowed, []
     most = min(1.0, math.ceil(100 * (1.5 * share + allowed)) / 100)
     told = f"{share:.1%} of the rows are nearly the same as another; are they copies, or of one group?"
-    override = f"split.near={allowed}"
+    override = f"split.max_near_duplicates={allowed}"
     return most, [
-        Guess(what="split.near", guess=f"at most {most:g}", evidence=told, override=override, open=True)
+        Guess(
+            what="split.max_near_duplicates",
+            guess=f"at most {most:g}",
+            evidence=told,
+            override=override,
+            open=True,
+        )
     ]

@@ -10,7 +10,7 @@ from tasks.config import Columns, TableSource, TextsSource
 from tasks.drafting import finding, pictures, tables, texts
 from tasks.drafting.guesses import Asked, Draft, Guess
 from tasks.errors import ConfigError, quoted
-from tasks.streaming import rowgroups
+from tasks.tables import rowgroups
 
 
 def draft(place: Path, asked: Asked) -> Draft:
@@ -36,7 +36,8 @@ def draft(place: Path, asked: Asked) -> Draft:
 def _of_table(place: Path, asked: Asked, why: str) -> Draft:
     """A table may list pictures, or hold texts; else it is one of numbers and categories."""
     source = finding.source("table", place)
-    rows = sources.read(TableSource(**source), place.parent, None, Columns()).dataset.rows
+    loaded = sources.read(TableSource(**source), place.parent, None, Columns())
+    rows = loaded.dataset.rows
     listed = finding.picture_column(rows, place.parent)
     if listed is not None:
         said = finding.guess("images", f"column {quoted(listed)} lists pictures that lie beside it")
@@ -48,7 +49,7 @@ def _of_table(place: Path, asked: Asked, why: str) -> Draft:
         told = "you named their column" if asked.text else "one column holds free text, with little beside it"
         return texts.draft(source, place, column, asked, finding.guess("texts", told))
     beyond = rowgroups.is_beyond(TableSource(**source), place.parent, Columns())
-    made = tables.draft(rows, source, asked, beyond=beyond)
+    made = tables.draft(loaded, source, asked, beyond=beyond)
     return _with(made, finding.guess("table", f"{why}, {len(rows):,} rows"))
 
 

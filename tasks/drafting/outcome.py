@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tasks.config import Task
+from tasks.config import Task, with_dummy
 from tasks.drafting import suite
 from tasks.drafting.columns import present
 from tasks.drafting.guesses import Guess
@@ -141,9 +141,9 @@ def raised(share: float, bad: int, rows: int) -> float:
     return min(0.99, round(share + math.ceil(100 * bad / rows) / 100, 2))
 
 
-def infinite(names: Sequence[str], count: int) -> list[Guess]:
-    """What is said about rows with a number that is not finite."""
-    told = f"{count:,} rows hold a number that is not finite; they are set aside"
+def unreadable(names: Sequence[str], count: int) -> list[Guess]:
+    """Say how many rows hold a cell that is no value of its column's type."""
+    told = f"{count:,} rows hold a number that is not finite or too large; they are set aside"
     return [_aside(", ".join(names), told)] if count else []
 
 
@@ -159,9 +159,11 @@ def _aside(name: str, told: str) -> Guess:
 
 
 def bar(outcome: Outcome, rungs: Sequence[str]) -> dict[str, Any]:
-    """The sections `evaluate` and `gate`; the first of `rungs`, above the simplest one, is to be beaten."""
-    simplest = "majority" if outcome.classes else "median"
+    """The sections `evaluate` and `gate`: none of `rungs`, which are simpler, nor the champion is better.
+
+    That the candidate is better than the dummy is asked of every project.
+    """
     return {
-        "evaluate": {"metric": outcome.metric, "baselines": (simplest, *rungs)},
-        "gate": ({"better_than": rungs[0]}, {"not_worse_than": "champion"}),
+        "evaluate": {"metric": outcome.metric, "baselines": with_dummy(outcome.task, rungs)},
+        "gate": tuple({"not_worse_than": name} for name in (*rungs, "champion")),
     }

@@ -80,6 +80,8 @@ def _block(key: str, value: Mapping[str, Any], model: BaseModel, guesses: Sequen
 def _listed(key: str, value: Any) -> list[str]:
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
         return [f"{key}:", *(f"  - {flow(item)}" for item in value)]
+    if isinstance(value, dict) and len(value) > 1:
+        return [f"{key}:", *(f"  {flow(str(name))}: {flow(item)}" for name, item in value.items())]
     return [f"{key}: {flow(value)}"]
 
 

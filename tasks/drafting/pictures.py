@@ -101,7 +101,7 @@ def draft(source: Mapping[str, Any], place: Path, kind: Guess) -> Draft:
             "source": section,
             "target": "label",
             "validate": {"quarantine": quarantine},
-            "split": {"strategy": "stratified", "near": near},
+            "split": {"strategy": "stratified", "max_near_duplicates": near},
             "network": {**NETWORK[fold], "mirror": mirror},
             "fit": fit,
             "presets": {

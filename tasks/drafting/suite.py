@@ -28,7 +28,6 @@ STRANGERS = 0.05
 MOST_COLUMNS = 100
 """Columns that get rules; each rule takes some milliseconds a run."""
 
-NUMERIC = ("int64", "float64", "Int64", "Float64")
 Expectation = Mapping[str, Any]
 
 
@@ -77,26 +76,20 @@ def span(column: pd.Series, severity: str = "warning") -> Expectation:
 
 
 def of_table(rows: pd.DataFrame, features: Sequence[str], target: str) -> list[Expectation]:
-    """Rules for the features of a table, types first."""
+    """Return rules for the features of a table."""
     return [rule for name in features[:MOST_COLUMNS] if name != target for rule in of_column(rows[name])]
 
 
 def of_column(column: pd.Series) -> list[Expectation]:
-    """Type, range or levels, and share of gaps of one raw column."""
+    """Return rules about the range or levels, and the share of gaps, of one raw column."""
     name, values = str(column.name), column.dropna()
     made: list[Expectation] = []
-    if is_coded(column):  # a type or a range would break once the column is declared categorical
+    if is_coded(column):  # a range would break once the column is declared categorical
         whole = [int(value) for value in sorted(values.unique())]
         notes = f"{len(whole)} whole numbers in the data."
         kept = {"column": name, "value_set": whole, "mostly": 1 - STRANGERS}
         made.append(expectation("column_values_to_be_in_set", "warning", notes, **kept))
     elif is_number(column):
-        notes = "Numbers; one text among them makes the whole column text."
-        made.append(
-            expectation(
-                "column_values_to_be_in_type_list", "critical", notes, column=name, type_list=list(NUMERIC)
-            )
-        )
         made += [span(column)] if len(values) else []
     elif is_text(column) and 0 < values.nunique() <= FEW_LEVELS:
         levels = sorted(str(level) for level in values.unique())

@@ -17,6 +17,7 @@ from tasks.drafting import columns, leaking, outcome, repairs, suite, target
 from tasks.drafting.columns import Finding
 from tasks.drafting.guesses import Asked, Draft, Guess, flow
 from tasks.errors import DataRejected
+from tasks.sources import Loaded
 
 NULL_SHARE = 0.6
 LEAST_ROWS = 30
@@ -71,11 +72,11 @@ class Ready:
     guesses: tuple[Guess, ...]
 
 
-def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked, *, beyond: bool = False) -> Draft:
-    """The project.
+def draft(loaded: Loaded, source: Mapping[str, Any], asked: Asked, *, beyond: bool = False) -> Draft:
+    """Draft the project.
 
     Args:
-        rows: The raw rows.
+        loaded: The raw rows and their schema, which becomes a rule.
         source: The section `source`.
         asked: What the user decided.
         beyond: Whether a run will read the table in pieces, so that no member holds out rows of its own.
@@ -84,7 +85,8 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked, *, beyond
         ConfigError: It can't be told which column is the target.
         DataRejected: No feature is left, too few rows, or a target that can't be learned.
     """
-    ready = prepare(rows, look(rows, asked))
+    rows = loaded.dataset.rows
+    ready = prepare(rows, look(rows, asked), loaded.unreadable)
     seen, judged, features = ready.seen, ready.judged, ready.features
     numbers = sum(columns.is_number(ready.cleaned[name]) for name in features)
     long = len(rows) >= MANY_ROWS and not judged.classes
@@ -94,10 +96,10 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked, *, beyond
             "task": seen.task,
             "source": dict(source),
             "target": seen.target,
-            "columns": {"drop": ready.dropped},
+            "columns": {"types": dict(loaded.schema.types), "drop": ready.dropped},
             "validate": {"quarantine": ready.quarantine, "null_share": NULL_SHARE},
             "clean": ready.operations,
-            "split": {"strategy": judged.split, "near": ready.near},
+            "split": {"strategy": judged.split, "max_near_duplicates": ready.near},
             "encode": {"numeric": "standard" if len(rows) < FEW_ROWS else "quantile"},
             "network": _network(len(rows), numbers),
             "fit": _fit(len(rows), judged, long=long, beyond=beyond),
@@ -107,7 +109,7 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked, *, beyond
             },
             **outcome.bar(judged, ("logistic", "boosting") if judged.classes else ("ridge", "boosting")),
         },
-        guesses=ready.guesses,
+        guesses=(*ready.guesses, *_doubts(loaded)),
         expectations=(
             suite.size(len(rows)),
             suite.complete(seen.target),
@@ -122,16 +124,16 @@ def draft(rows: pd.DataFrame, source: Mapping[str, Any], asked: Asked, *, beyond
     )
 
 
-def prepare(rows: pd.DataFrame, seen: Seen) -> Ready:
-    """Looks at what the columns hold, and at the rows that the split will deal."""
+def prepare(rows: pd.DataFrame, seen: Seen, unreadable: Mapping[str, np.ndarray]) -> Ready:
+    """Look at what the columns hold, and at the rows that the split will assign."""
     if len(rows) < LEAST_ROWS:
         raise DataRejected(f"{len(rows)} rows; {LEAST_ROWS} or more are needed", fix="give more rows")
     judged = outcome.of(rows[seen.target], seen.task)
     needed = repairs.find(rows, (*seen.features, seen.target), seen.target)
     operations = repairs.operations(needed)
     cleaned = apply(rows, operations).rows
-    endless = _infinite(cleaned, seen.features)
-    bad = endless.any(axis=1)
+    strange = [name for name in (*seen.features, seen.target) if name in unreadable]
+    bad = np.any([np.zeros(len(rows), bool), *(unreadable[name] for name in strange)], axis=0)
     cleaned = cleaned[~bad]
     leaks = leaking.telltales(cleaned, seen.features, seen.target, seen.task)
     features = tuple(name for name in seen.features if name not in {leak.column for leak in leaks})
@@ -157,17 +159,12 @@ def prepare(rows: pd.DataFrame, seen: Seen) -> Ready:
             *repairs.guesses(needed),
             *_notes(cleaned, features, dropped),
             *judged.guesses,
-            *outcome.infinite(list(endless.columns[endless.any()]), int(bad.sum())),
+            *outcome.unreadable(strange, int(bad.sum())),
             *alike,
             *_groups(seen),
             *_times(cleaned, features),
         ),
     )
-
-
-def _infinite(rows: pd.DataFrame, features: Sequence[str]) -> pd.DataFrame:
-    """Where a feature is plus or minus infinity; validation sets such rows aside."""
-    return rows[[name for name in features if columns.is_number(rows[name])]].isin([np.inf, -np.inf])
 
 
 def look(rows: pd.DataFrame, asked: Asked) -> Seen:
@@ -189,6 +186,12 @@ def choose_label(rows: pd.DataFrame, asked: Asked) -> Guess:
     """The column of labels in a list of pictures."""
     found = columns.find(rows, [name for name in rows.columns if name != asked.target])
     return target.choose(rows, asked, [f.name for f in found if f.role == "feature"])
+
+
+def _doubts(loaded: Loaded) -> list[Guess]:
+    """Say what the reader left out."""
+    left = [finding.message for finding in loaded.findings if finding.rule == "index column"]
+    return [Guess(what="source", guess="an index is left out", evidence=message) for message in left]
 
 
 def _drops(seen: Seen, dropped: Sequence[str]) -> list[Guess]:

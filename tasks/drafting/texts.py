@@ -51,7 +51,9 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
         DataError: A target that can't be learned, or a column that holds no texts.
     """
     section = TextsSource(**source) if source["kind"] == "texts" else TableSource(**source)
-    rows = sources.read(section, place.parent, None, Columns(text=text)).dataset.rows
+    loaded = sources.read(section, place.parent, None, Columns(text=text))
+    rows = loaded.dataset.rows
+    types = {name: kind for name, kind in loaded.schema.types.items() if name not in TEXTUAL}
     official = place.is_dir() and "part" in rows
     others = rows.drop(columns=[text, *TEXTUAL, *(["part"] if official else [])])
     seen = tables.look(others, asked)
@@ -69,10 +71,10 @@ def draft(source: Mapping[str, Any], place: Path, text: str, asked: Asked, kind:
             "task": seen.task,
             "source": dict(source),
             "target": seen.target,
-            "columns": {"text": text},
+            "columns": {"types": types, "text": text},
             "validate": {"quarantine": outcome.raised(judged.quarantine, blank, len(rows))},
             "clean": (*repairs.operations(trims), {"normalise": (text,)}),
-            "split": _split(judged, official) | {"near": near},
+            "split": _split(judged, official) | {"max_near_duplicates": near},
             "network": {"kind": "wide"},
             "fit": _fit(judged),
             "presets": {

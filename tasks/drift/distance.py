@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tasks.drift.profile import Profile, counts
+from tasks.drift.profile import Column, Profile, counts
 from tasks.errors import DataRejected, did_you_mean, quoted
 from tasks.records import Drift, Shift
 
@@ -47,9 +47,11 @@ def compare(profile: Profile, rows: pd.DataFrame, *, threshold: float, optional:
                 fix=did_you_mean(column.name, known),
             )
     present = [column for column in profile.columns if column.name in rows.columns]
-    shifts = []
+    shifts, unfamiliar = [], dict[str, int]()
     for column in present:
         before, now = np.array(column.counts), counts(column, rows[column.name])
+        if strange := _unlike(column, before, now):
+            unfamiliar[column.name] = strange
         chance = by_chance(before, now, FALSE_ALARM / len(present))
         shifts.append(Shift(column=column.name, psi=psi(before, now), chance=chance))
     shifts.sort(key=lambda shift: (-(shift.psi - max(shift.chance, threshold)), shift.column))
@@ -60,7 +62,15 @@ def compare(profile: Profile, rows: pd.DataFrame, *, threshold: float, optional:
         threshold=threshold,
         moved=moved,
         columns=tuple(shifts[:SHOWN]),
+        unfamiliar=unfamiliar,
     )
+
+
+def _unlike(column: Column, before: np.ndarray, now: np.ndarray) -> int:
+    """Count gaps where training saw none, and new categories where the profile names all that it saw."""
+    gaps = 0 if before[-1] else int(now[-1])
+    new = 0 if column.edges is not None or before[-2] else int(now[-2])
+    return gaps + new
 
 
 def psi(before: np.ndarray, now: np.ndarray) -> float:

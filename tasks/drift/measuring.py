@@ -72,6 +72,9 @@ def measure(
     drift, standing, warnings = None, None, []
     if rules.drift is not None and known is not None:
         drift = distance.compare(known, rows, threshold=rules.drift, optional=target)
+        if drift.unfamiliar:
+            strange = ", ".join(f"{quoted(name)} {count:,}" for name, count in drift.unfamiliar.items())
+            warnings.append(f"fresh values unlike any in training (new categories or gaps): {strange}")
     elif rules.drift is not None:
         warnings.append(f"no drift was measured: version {champion.version} was trained without a profile")
     if rules.floor is not None and target in rows.columns:
@@ -91,11 +94,9 @@ def _known(profile: dict[str, Any] | None) -> Profile | None:
 
 
 def _read_as(known: Profile | None, columns: Columns) -> Columns:
-    """What was text in training stays text, even where the fresh values look like numbers."""
-    texts = [] if known is None else [column.name for column in known.columns if column.type == "text"]
-    categorical = tuple(dict.fromkeys((*columns.categorical, *texts)))
-    numeric = tuple(name for name in columns.numeric if name not in texts)
-    return columns.model_copy(update={"categorical": categorical, "numeric": numeric})
+    """Return the types that the columns had in training, whatever the fresh values look like."""
+    types = {} if known is None else {column.name: column.type for column in known.columns}
+    return columns.model_copy(update={"types": {**columns.types, **types}})
 
 
 def _standing(

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tasks.learning.raw import as_type, type_name
+from tasks import features
+from tasks.features.schema import series, type_of
 
 DECILES = np.arange(1, 10) / 10
 LEVEL_SHARE, LEVEL_ROWS = 0.02, 10
@@ -27,7 +28,7 @@ class Column:
 
     Attributes:
         name: Of the column.
-        type: number, integer, boolean, date or text, as in a model's manifest.
+        type: A name of `features.TYPES`, as in a model's manifest.
         edges: For what is counted as numbers: upper ends of all bins but the last.
         levels: Otherwise: hashes of the most frequent values, 16 hex digits each.
         counts: Rows of each bin, or of each level and of all others; the last number is of rows
@@ -80,9 +81,9 @@ def counts(column: Column, values: pd.Series) -> np.ndarray:
 
 
 def _column(name: str, values: pd.Series, *, by_value: bool) -> Column:
-    kind = type_name(values.dtype)
+    kind = type_of(values.dtype)
     edges, levels = None, ()
-    if kind in ("boolean", "text") or by_value:
+    if features.TYPES[kind].role != "numeric" or by_value:
         found = _by_value(values, kind)
         levels = tuple(found.index[found >= max(LEVEL_ROWS, LEVEL_SHARE * len(values))])
     else:
@@ -104,18 +105,18 @@ def _edges(numbers: np.ndarray) -> tuple[float, ...]:
 
 def _numbers(values: pd.Series, kind: str) -> np.ndarray:
     """Raw values as float64 (n,), dates in nanoseconds, NaN for what is missing."""
-    read, _ = as_type(values, kind)
+    read = series(features.read(values, features.TYPES[kind]).values)
     if kind == "date":
-        zoned = read.dt.tz is not None
-        plain = (read.dt.tz_convert(None) if zoned else read).astype("datetime64[ns]")
+        plain = read.astype("datetime64[ns]")
         return plain.astype("int64").astype("float64").mask(plain.isna()).to_numpy()
-    return read.to_numpy(dtype=np.float64)
+    return read.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _by_value(values: pd.Series, kind: str) -> pd.Series:
     """Rows of each value that is there, by the value's hash, most frequent first, ties in hash order."""
-    read, _ = as_type(values, kind)
-    found = read.dropna().astype("str").value_counts()
+    read = series(features.read(values, features.TYPES[kind]).values)
+    texts = series(features.read(read, features.TYPES["text"]).values)
+    found = texts.dropna().value_counts()
     marks = pd.util.hash_array(found.index.to_numpy(dtype=object), categorize=False)
     found.index = pd.Index([f"{mark:016x}" for mark in marks], dtype=object)
     return found.sort_index().sort_values(ascending=False, kind="stable")

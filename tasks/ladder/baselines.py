@@ -32,7 +32,7 @@ from tasks.errors import ConfigError, DataRejected, ModelyardError, did_you_mean
 from tasks.ladder import texts
 from tasks.ladder.features import codes, flat, frame, nothing, stratified, thinned, truth_of, wide
 from tasks.learning.features import feature_columns
-from tasks.learning.targets import Scale
+from tasks.learning.targets import Labels, Scale, unweighted
 from tasks.own import extension
 from tasks.predictions import Predictions
 
@@ -94,6 +94,8 @@ class Fitted:
     note: str = ""
     clip: tuple[float, float] | None = None
     """The range of the train target, for a line that would leave it."""
+    weights: tuple[float, ...] | None = None
+    """Of the classes in the fit, as `Labels.weights`; probabilities are corrected for them."""
 
     def predict(self, data: Dataset) -> Predictions:
         """Answers for every row of `data`, whose target, if it is there, is not read."""
@@ -106,7 +108,10 @@ class Fitted:
         if not hasattr(self.estimator, "predict_proba"):  # the support vector machine
             return Predictions(np.asarray(self.estimator.predict(inputs)), None, classes)
         probabilities = np.asarray(self.estimator.predict_proba(inputs), dtype=np.float64)
-        return Predictions(classes[probabilities.argmax(axis=1)], probabilities, classes)
+        labels = classes[probabilities.argmax(axis=1)]
+        if self.weights is not None:
+            probabilities = unweighted(probabilities, self.weights)
+        return Predictions(labels, probabilities, classes)
 
 
 def answer(name: str, train: Dataset, test: Dataset, problem: Problem) -> Answer:
@@ -178,15 +183,15 @@ def fit(name: str, train: Dataset, problem: Problem) -> Fitted:
         categories = list(range(len(numeric), len(numeric) + len(categorical)))
     # scikit-learn's seeds have 32 bits.
     estimator = make_pipeline(*preparation, builders[name](problem.seed % 2**32, categories))
-    if problem.balanced and not extension.is_own(name):
-        balance(estimator)
+    balanced = problem.balanced and not extension.is_own(name)
+    weights = balance(truth, estimator) if balanced else None
     if name == "ridge":
         scale = Scale.fit(train.rows[problem.target], problem.encode.target)
         return _fit_ridge(estimator, read, train, truth, scale)
     if name == "svm":
         return _fit_on_sample(estimator, read, train, truth, problem.seed)
     estimator.fit(read(train), truth)
-    return Fitted(estimator, read, _convergence(estimator))
+    return Fitted(estimator, read, _convergence(estimator), weights=weights)
 
 
 # --- fitting ----------------------------------------------------------------------------------------
@@ -200,14 +205,15 @@ def _fit_texts(
     if extension.is_own(name):
         return Fitted(builders[name](seed, []).fit(read(train), truth), read)
     estimator = texts.estimator(name, problem.task, seed)
-    if problem.balanced:
-        balance(*([model for _, model in estimator.members] if name == "ngrams" else [estimator]))
+    members = [model for _, model in estimator.members] if name == "ngrams" else [estimator]
+    weights = balance(truth, *members) if problem.balanced else None
     if name == "ridge":
         return _fit_ridge(
             estimator, read, train, truth, Scale.fit(train.rows[problem.target], problem.encode.target)
         )
     estimator.fit(read(train), truth)
-    return Fitted(estimator, read, NO_PROBABILITIES if name in ("svm", "ngrams") else _convergence(estimator))
+    note = NO_PROBABILITIES if name in ("svm", "ngrams") else _convergence(estimator)
+    return Fitted(estimator, read, note, weights=weights)
 
 
 def _fit_ridge(estimator: Any, read: _Read, train: Dataset, truth: np.ndarray, scale: Scale) -> Fitted:
@@ -238,8 +244,12 @@ def _convergence(estimator: Any) -> str:
     return ""
 
 
-def balance(*estimators: Any) -> None:
-    """Makes every class count the same: by weights of its rows, for naive Bayes by equal priors."""
+def balance(truth: np.ndarray, *estimators: Any) -> tuple[float, ...] | None:
+    """Make every class count the same: by weights of its rows, for naive Bayes by equal priors.
+
+    Returns:
+        The weights of the classes, which their probabilities have to be corrected for.
+    """
     for estimator in estimators:
         last = estimator[-1] if isinstance(estimator, Pipeline) else estimator
         known = last.get_params()
@@ -247,6 +257,8 @@ def balance(*estimators: Any) -> None:
             last.set_params(class_weight="balanced")
         elif "fit_prior" in known:
             last.set_params(fit_prior=False)
+    classes, counts = np.unique(truth, return_counts=True)
+    return Labels(tuple(classes.tolist()), tuple(counts.tolist()), balanced=True).weights
 
 
 # --- estimators -------------------------------------------------------------------------------------

@@ -1,9 +1,11 @@
-"""Who is better, and how sure that is: a paired bootstrap that all rungs share.
+"""Who is better, and how sure that is: intervals of paired differences on the same test rows.
 
-Percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and
-16): the test rows are drawn with replacement 2,000 times; every rung is scored on the same draws,
-so a difference between two rungs compares them on identical rows, and its middle 95 % is its
-interval. What the interval covers is the choice of test rows; another seed of training is not in it.
+Accuracy and balanced accuracy are shares of rows, or their mean over classes, and have score intervals
+(`proportions`). All else has a percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap,
+1993, chapters 13 and 16): the test rows are drawn with replacement 2,000 times; every model is scored on the
+same draws, so a difference between two models compares them on identical rows, and its middle 95 % is its
+interval. Where all draws agree there is no interval. An interval covers the choice of test rows; another seed
+of training is not in it.
 """
 
 from __future__ import annotations
@@ -12,10 +14,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tasks.config import METRICS, Task, higher_is_better
-from tasks.ladder import metrics
+from tasks.ladder import metrics, proportions
 from tasks.own.extension import short
 from tasks.predictions import Predictions
 from tasks.records import Verdict, Word
@@ -35,6 +38,16 @@ FEW_DECIDING = 10
 
 _STREAM = 0xB007
 """Keeps these draws apart from others of the same seed."""
+
+
+BOOTSTRAP = "percentile bootstrap of the test rows, 2,000 resamples, paired"
+METHODS = {
+    "accuracy": "Clopper-Pearson (exact); of paired differences Tango's score interval",
+    "balanced_accuracy": "Wilson's of each class, combined (MOVER); of paired differences Tango's, combined",
+}
+"""How intervals are made, by metric; of all others by `BOOTSTRAP`."""
+WIDTH = 1e-12
+"""Share of its ends that an interval is wide at least; what is narrower is rounding."""
 
 
 @dataclass(frozen=True)
@@ -71,24 +84,90 @@ def compare(
         also: Further metrics, which the gate asks for.
     """
     names = tuple(dict.fromkeys([*METRICS[task], metric, *also]))
-    drawn = resample(names, truth, rungs, seed)
+    drawn = resample(tuple(name for name in names if name not in METHODS), truth, rungs, seed)
     values = {
         rung: {short(name): metrics.compute(name, truth, p) for name in names} for rung, p in rungs.items()
     }
     sign = 1.0 if higher_is_better(task, metric) else -1.0
-    return Comparison(
-        values=values,
-        intervals={rung: {short(name): interval(drawn[rung][name]) for name in names} for rung in rungs},
-        verdicts=tuple(
-            verdict(
-                rung,
-                sign * (values[CANDIDATE][short(metric)] - values[rung][short(metric)]) + 0.0,  # no -0.0
-                sign * (drawn[CANDIDATE][metric] - drawn[rung][metric]) + 0.0,
-            )
-            for rung in rungs
-            if rung != CANDIDATE
-        ),
-    )
+    verdicts = []
+    for rung in rungs:
+        if rung == CANDIDATE:
+            continue
+        difference = sign * (values[CANDIDATE][short(metric)] - values[rung][short(metric)]) + 0.0  # no -0.0
+        if metric in METHODS:
+            found = difference_of_shares(metric, truth, rungs[CANDIDATE], rungs[rung])
+            verdicts.append(judged(rung, difference, *found))
+        else:
+            differences = sign * (drawn[CANDIDATE][metric] - drawn[rung][metric]) + 0.0
+            verdicts.append(verdict(rung, difference, differences))
+    intervals = {
+        rung: {short(name): interval_of(name, truth, p, drawn[rung].get(name)) for name in names}
+        for rung, p in rungs.items()
+    }
+    return Comparison(values=values, intervals=intervals, verdicts=tuple(verdicts))
+
+
+def method(metric: str) -> str:
+    """How the intervals of a metric are made, in words."""
+    return METHODS.get(metric, BOOTSTRAP)
+
+
+def interval_of(
+    metric: str, truth: np.ndarray, predictions: Predictions, drawn: np.ndarray | None = None, seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % interval of a metric on n rows; NaN where there is none.
+
+    Args:
+        metric: A name of `config.METRICS`, or a project's own.
+        truth: (n,) labels, or float64.
+        predictions: Answers for the same n rows.
+        drawn: (resamples,) values of the metric, where they are known.
+        seed: Of the resamples, where they are not.
+    """
+    if metric not in METHODS:
+        values = resample((metric,), truth, {"": predictions}, seed)[""][metric] if drawn is None else drawn
+        return interval(values)
+    right, rows = _hits(metric, truth, predictions)
+    if not _defined(metric, rows):
+        return float("nan"), float("nan")
+    if metric == "accuracy":
+        low, high = proportions.exact(right, rows)
+        return float(low[0]), float(high[0])
+    return _mean(right / rows, proportions.wilson(right, rows))
+
+
+def difference_of_shares(
+    metric: str, truth: np.ndarray, one: Predictions, other: Predictions
+) -> tuple[float, float]:
+    """The 95 % interval of the difference of two models in a metric of `METHODS`; NaN where undefined."""
+    only_one, rows = _hits(metric, truth, one, other)
+    only_other, _ = _hits(metric, truth, other, one)
+    if not _defined(metric, rows):
+        return float("nan"), float("nan")
+    return _mean((only_one - only_other) / rows, proportions.paired(only_one, only_other, rows))
+
+
+def _hits(
+    metric: str, truth: np.ndarray, right: Predictions, wrong: Predictions | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows that `right` gets right (and `wrong` wrong), and all rows: (k,), k classes of the truth or one."""
+    hit = right.values == truth
+    if wrong is not None:
+        hit = hit & (wrong.values != truth)
+    if metric == "accuracy":
+        return np.array([float(hit.sum())]), np.array([float(len(truth))])
+    codes, classes = pd.factorize(truth.astype(object))
+    count = len(classes)
+    hits, rows = np.bincount(codes, hit, minlength=count), np.bincount(codes, minlength=count)
+    return hits.astype(np.float64), rows.astype(np.float64)
+
+
+def _defined(metric: str, rows: np.ndarray) -> bool:
+    return bool(rows.sum()) and (metric == "accuracy" or len(rows) > 1)
+
+
+def _mean(values: np.ndarray, bounds: proportions.Bounds) -> tuple[float, float]:
+    return proportions.combined(values, bounds, np.full(len(values), 1 / len(values)))
 
 
 def resample(
@@ -131,17 +210,34 @@ def weights(rows: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of (resamples,) values; NaN where too many of them are undefined."""
+    """The middle 95 % of (resamples,) values; NaN where too many are undefined, or all are the same."""
     defined = values[np.isfinite(values)]
     if len(defined) < (1 - UNDEFINED_SHARE) * len(values) or not len(defined):
         return float("nan"), float("nan")
     low, high = np.quantile(defined, TAILS)
+    if high - low <= WIDTH * max(abs(low), abs(high)):
+        return float("nan"), float("nan")
     return float(low), float(high)
 
 
 def verdict(against: str, difference: float, differences: np.ndarray) -> Verdict:
-    """The word for a difference, > 0 where the candidate is better, and its (resamples,) resamples."""
-    low, high = interval(differences)
+    """The word for a difference, > 0 where the candidate is better, and its (resamples,) resamples.
+
+    Models that answer every row alike are indistinguishable, though no interval says how far.
+    """
+    if not differences.any():
+        return alike(against)
+    return judged(against, difference, *interval(differences))
+
+
+def alike(against: str) -> Verdict:
+    """The verdict against a model that answers every row as the candidate does."""
+    nan = float("nan")
+    return Verdict(against=against, verdict="indistinguishable", difference=0.0, low=nan, high=nan)
+
+
+def judged(against: str, difference: float, low: float, high: float) -> Verdict:
+    """The verdict that follows from a difference and its interval."""
     return Verdict(
         against=against, verdict=_word(difference, low, high), difference=difference, low=low, high=high
     )

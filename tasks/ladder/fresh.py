@@ -17,14 +17,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tasks import features
 from tasks.checks import prechecks
 from tasks.cleaning import operations
 from tasks.config import METRICS, Columns
 from tasks.dataset import Dataset
 from tasks.errors import DataRejected, did_you_mean, quoted
+from tasks.features import Schema
+from tasks.features.schema import series
 from tasks.ladder import comparison, metrics
 from tasks.learning import scoring
-from tasks.learning.raw import as_type
 from tasks.own.extension import short
 from tasks.predictions import Predictions
 from tasks.wording import listed
@@ -69,9 +71,9 @@ class Fresh:
 
 
 def columns_of(manifest: Mapping[str, Any]) -> Columns:
-    """How a source has to be read for a model: what was text in training stays text."""
+    """Return how a source has to be read for a model: by the types that it was trained with."""
     named = [*(manifest["columns"] or ()), *manifest["identity"]]
-    return Columns(categorical=tuple({c["name"]: None for c in named if c["type"] == "text"}))
+    return Columns(types={column["name"]: column["type"] for column in named})
 
 
 def score_fresh(
@@ -119,6 +121,11 @@ def score_fresh(
         )
     measures = _measure(tuple(dict.fromkeys([*METRICS[kind], *also])), labels, answers.take(scored), seed)
     notes = _notes(bad, int(dropped.sum()), int(seen.sum()), len(data), labels, known)
+    if answers.unfamiliar:
+        strange = ", ".join(f"{quoted(name)} {count:,}" for name, count in answers.unfamiliar.items())
+        notes += (
+            f"values unlike any in training (new categories, or gaps where there were none): {strange}",
+        )
     return Fresh(
         read=len(data),
         rows=int(scored.sum()),
@@ -132,19 +139,13 @@ def score_fresh(
 
 
 def _check(data: Dataset, target: str, unread: Mapping[int, str] | None) -> dict[int, str]:
-    """Rows that our own checks set aside, by position; raises for what makes the table unusable.
-
-    A column without any value is for training to refuse: the model reads it as missing.
-    """
-    apart = [] if data.pixels is None else [name for name in data.rows.columns if name != target]
-    found = prechecks.check(
-        data.rows, target=target, columns=Columns(), null_share=1.0, apart=apart, unread=unread
-    )
-    errors = [f.message for f in found.findings if f.severity == "error" and f.rule != "all missing"]
-    if errors:
-        raise DataRejected("; ".join(errors))
-    at = data.rows.index.get_indexer(pd.Index(list(found.bad)))
-    return dict(zip(map(int, at), (reasons[0] for reasons in found.bad.values()), strict=True))
+    """Return rows that can't be scored, by position; raise DataRejected where no row has a target."""
+    missing = data.rows[target].isna().to_numpy()
+    if missing.all():
+        raise DataRejected(prechecks.no_target(target, len(data)).message)
+    bad = dict.fromkeys(np.flatnonzero(missing).tolist(), f"{target}: target missing")
+    at = data.rows.index.get_indexer(pd.Index(list(unread or {})))
+    return {**bad, **dict(zip(at.tolist(), (unread or {}).values(), strict=True))}
 
 
 def _truth(rows: pd.DataFrame, model: scoring.Scorer) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
@@ -153,9 +154,10 @@ def _truth(rows: pd.DataFrame, model: scoring.Scorer) -> tuple[np.ndarray, np.nd
     types = {c["name"]: c["type"] for c in (*(manifest["columns"] or ()), *manifest["identity"])}
     read, bad = rows.copy(deep=False), {}
     for name in types.keys() & set(rows.columns):
-        read[name], unreadable = as_type(rows[name], types[name])
+        found = features.read(rows[name], features.TYPES[types[name]])
+        read[name] = series(found.values)
         if name == target:
-            bad = {int(row): f"{name}: holds no {types[name]}" for row in np.flatnonzero(unreadable)}
+            bad = Schema({name: types[name]}).reasons({name: found.unreadable})
     applied = operations.apply(read, manifest["clean"], optional=manifest["unused"], hidden=(target,))
     cleaned = applied.rows[target]
     bad |= {int(row): reason for row, reason in applied.bad.items()}
@@ -179,10 +181,10 @@ def _measure(
 ) -> dict[str, Measure]:
     if not len(truth):
         return {short(name): Measure(value=NAN, low=NAN, high=NAN) for name in names}
-    drawn = comparison.resample(names, truth, {"model": answers}, seed)["model"]
+    drawn = comparison.resample(names, truth, {"model": answers}, seed)["model"]  # one pass over the rows
     found = {}
     for name in names:
-        low, high = comparison.interval(drawn[name])
+        low, high = comparison.interval_of(name, truth, answers, drawn[name])
         found[short(name)] = Measure(value=metrics.compute(name, truth, answers), low=low, high=high)
     return found
 

@@ -2,21 +2,30 @@
 
 A rung that is missing or failed, a metric that is undefined, a slice that is too small: each fails
 its criterion, because a comparison that could not be made has not been won. The one exception is a
-champion that does not exist yet; the first model has nothing to be measured against.
+champion that does not exist yet; the first model has nothing to be measured against. One criterion holds
+whatever a project declares: the candidate is better than the dummy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import isfinite, isnan
 
-from tasks.config import CRITERIA, BetterThan, Criterion, Limit, NotWorseThan
+from tasks.config import CRITERIA, BetterThan, Criterion, Limit, NotWorseThan, Task, dummy
 from tasks.ladder.comparison import CANDIDATE
 from tasks.own.extension import short
 from tasks.records import GateResult, Score, SliceScore, Verdict
 from tasks.wording import number
 
 CHAMPION = "champion"
+
+
+def required(task: Task, criteria: Sequence[Criterion]) -> tuple[Criterion, ...]:
+    """What a candidate has to show: it is better than the dummy, and all that the project asks for."""
+    floor = dummy(task)
+    if any(isinstance(each, BetterThan) and each.better_than == floor for each in criteria):
+        return tuple(criteria)
+    return (BetterThan(better_than=floor), *criteria)
 
 
 def judge(
@@ -76,7 +85,7 @@ def _relative(
     if isinstance(criterion, BetterThan):
         passed = verdict.verdict == "better" and verdict.low > margin
     else:
-        passed = verdict.verdict != "worse" and verdict.high >= 0
+        passed = verdict.verdict in ("better", "indistinguishable") and not verdict.high < 0
     return GateResult(criterion=text, passed=passed, reason=_difference(metric, rungs, verdict, margin))
 
 
@@ -91,24 +100,36 @@ def _incomparable(
             return f"{name} failed, so nothing can be compared with it: {rungs[name].error}"
         if not isfinite(rungs[name].value):
             return f"{metric} of {name} is undefined on the test rows"
-    verdict = against.get(rung)
-    known = verdict is not None and verdict.verdict != "undefined"
-    if (
-        verdict is None
-        or not known
-        or not all(map(isfinite, (verdict.difference, verdict.low, verdict.high)))
-    ):
+    if not _is_known(against.get(rung)):
         return f"the difference between candidate and {rung} in {metric} is undefined"
     return None
 
 
+def _is_known(verdict: Verdict | None) -> bool:
+    """Whether the difference and its interval are defined, or every row is answered alike."""
+    if verdict is None or verdict.verdict == "undefined":
+        return False
+    return _alike(verdict) or all(map(isfinite, (verdict.difference, verdict.low, verdict.high)))
+
+
+def _alike(verdict: Verdict) -> bool:
+    """Whether both answer every row alike, so that no interval could be made."""
+    same = verdict.verdict == "indistinguishable" and verdict.difference == 0
+    return same and isnan(verdict.low) and isnan(verdict.high)
+
+
 def _difference(metric: str, rungs: Mapping[str, Score], verdict: Verdict, margin: float) -> str:
     """`candidate 0.981 is better than logistic 0.919 in accuracy by 0.062 [0.045, 0.080]`."""
-    ours, theirs = number(rungs[CANDIDATE].value), number(rungs[verdict.against].value)
+    one, other = rungs[CANDIDATE], rungs[verdict.against]
+    fewer = 0 < other.rows < one.rows
+    # Values on other rows can't be compared; the difference is that on the rows of both.
+    ours, theirs = ("", "") if fewer else (f" {number(one.value)}", f" {number(other.value)}")
     between = f"[{number(verdict.low)}, {number(verdict.high)}]"
-    if verdict.verdict == "indistinguishable":
+    if _alike(verdict):
+        text = f"candidate{ours} and {other.name}{theirs} answer every row alike in {metric}"
+    elif verdict.verdict == "indistinguishable":
         text = (
-            f"candidate {ours} is indistinguishable from {verdict.against} {theirs} in {metric}: "
+            f"candidate{ours} is indistinguishable from {other.name}{theirs} in {metric}: "
             f"difference {number(verdict.difference)} {between}"
         )
     else:
@@ -116,9 +137,9 @@ def _difference(metric: str, rungs: Mapping[str, Score], verdict: Verdict, margi
         if verdict.verdict == "worse":
             between = f"[{number(-verdict.high)}, {number(-verdict.low)}]"
         text = (
-            f"candidate {ours} is {verdict.verdict} than {verdict.against} {theirs} in {metric} "
-            f"by {size} {between}"
+            f"candidate{ours} is {verdict.verdict} than {other.name}{theirs} in {metric} by {size} {between}"
         )
+    text += f", on {other.rows:,} of the {one.rows:,} test rows" if fewer else ""
     return text + (f"; asked for more than {margin:g}" if margin else "")
 
 

@@ -19,9 +19,11 @@ from tasks.ladder.rows import Rows
 from tasks.learning import scoring
 from tasks.predictions import Predictions
 from tasks.records import ModelVersion, Score, SliceScore
+from tasks.splitting.plan import fewest_unseen
+from tasks.wording import number
 
-FEWEST_UNSEEN = 30
-"""Test rows that a champion must not have been trained on, if it is to be compared at all."""
+OTHER_SPLIT = "it was trained under another split"
+"""How the error of a champion begins that learned from too many test rows."""
 
 
 def score_bundle(folder: Path, raw: Dataset) -> Answer:
@@ -39,11 +41,11 @@ def _predict(model: scoring.Scorer, raw: Dataset) -> Predictions:
     return model.predict(raw.rows if raw.pixels is None else np.asarray(raw.pixels))
 
 
-def score_champion(champion: ModelVersion, rows: Rows) -> Answer:
-    """The champion on those of today's test rows that it did not learn from.
+def score_champion(champion: ModelVersion, rows: Rows, project: str) -> Answer:
+    """Score the champion on those of today's test rows that it did not learn from.
 
-    A champion from a random split has been trained on most rows that another split tests on; judged
-    on them it could never lose. Whatever goes wrong is its error, and the gate will refuse.
+    A champion from another split has been trained on most rows that this one tests on; judged on them it
+    could never lose. Whatever goes wrong is its error, and the gate will refuse.
     """
     note = f"version {champion.version}"
     try:
@@ -55,7 +57,7 @@ def score_champion(champion: ModelVersion, rows: Rows) -> Answer:
         seconds = time.perf_counter() - began
         _comparable(predictions, rows.truth)
         unseen = ~model.has_seen(rows.known)
-        _enough(int(unseen.sum()), len(unseen))
+        _enough(int(unseen.sum()), len(unseen), project)
     except Exception as error:
         reason = str(error) if isinstance(error, ModelyardError) else f"it raised {type(error).__name__}"
         return Answer(None, 0.0, note=note, error=reason)
@@ -65,11 +67,11 @@ def score_champion(champion: ModelVersion, rows: Rows) -> Answer:
     return Answer(predictions, seconds, note=note, unseen=unseen)
 
 
-def _enough(unseen: int, rows: int) -> None:
-    if unseen < min(FEWEST_UNSEEN, rows):
+def _enough(unseen: int, rows: int, project: str) -> None:
+    if unseen < fewest_unseen(rows):
         raise DataRejected(
-            f"it was trained on {rows - unseen} of the {rows} test rows, too many to be compared on the rest",
-            fix="use split.strategy: key, under which a test row stays one as data grows",
+            f"{OTHER_SPLIT}, on {rows - unseen} of the {rows} test rows, too many to be compared on the rest",
+            fix=f"test on other rows: modelyard retrain {project} --set split.exclude_seen=true",
         )
 
 
@@ -106,8 +108,10 @@ def compare_all(
     return compared
 
 
-def score_rungs(answers: Mapping[str, Answer], metric: str, compared: Comparison) -> tuple[Score, ...]:
-    """A row for each rung, failed ones included, in the order of `answers`."""
+def score_rungs(
+    answers: Mapping[str, Answer], metric: str, compared: Comparison, count: int
+) -> tuple[Score, ...]:
+    """A row for each rung, failed ones included, in the order of `answers`; there are `count` test rows."""
     nan = float("nan")
     rows = []
     for name, answer in answers.items():
@@ -121,12 +125,30 @@ def score_rungs(answers: Mapping[str, Answer], metric: str, compared: Comparison
                 high=high,
                 metrics=values,
                 intervals=intervals,
+                rows=_judged_on(answer, count),
                 seconds=round(answer.seconds, 3),
                 note=answer.note,
                 error=answer.error,
             )
         )
     return tuple(rows)
+
+
+def surprised(compared: Comparison, floor: str) -> tuple[str, ...]:
+    """A warning where the candidate's probabilities are worse than the shares of the classes."""
+    losses = [compared.values.get(name, {}).get("log_loss", float("nan")) for name in (CANDIDATE, floor)]
+    if not losses[0] > losses[1]:
+        return ()
+    told = " is worse than ".join(
+        f"{who}{number(loss)}" for who, loss in zip(("", f"{floor}'s "), losses, strict=True)
+    )
+    return (f"the candidate's log_loss {told}: don't rely on its probabilities, only on its labels",)
+
+
+def _judged_on(answer: Answer, count: int) -> int:
+    if answer.predictions is None:
+        return 0
+    return count if answer.unseen is None else int(answer.unseen.sum())
 
 
 def predictions_frame(
@@ -139,7 +161,7 @@ def predictions_frame(
     candidate = answered[CANDIDATE]
     losses = metrics.losses_of(truth, candidate) if candidate.classes is not None else None
     if losses is not None and candidate.probabilities is not None:
-        frame["candidate_confidence"] = candidate.probabilities.max(axis=1)
+        frame["candidate_confidence"] = candidate.confidence
         frame["candidate_loss"] = losses
     return frame
 

@@ -52,8 +52,7 @@ def scores(
     found = []
     for name, inside in _masks(train, test):
         part = _take(predictions, inside)
-        drawn = comparison.resample((metric,), truth[inside], {column: part}, seed)
-        low, high = comparison.interval(drawn[column][metric])
+        low, high = comparison.interval_of(metric, truth[inside], part, seed=seed)
         score = metrics.compute(metric, truth[inside], part)
         rows = int(inside.sum())
         found.append(SliceScore(column=column, value=name, rows=rows, score=score, low=low, high=high))

@@ -19,6 +19,8 @@ import pandas as pd
 from tasks.errors import DataRejected
 from tasks.learning.features import (
     FIRST_LEVEL,
+    MISSING,
+    UNKNOWN,
     Category,
     Number,
     fit_category,
@@ -68,8 +70,27 @@ class TableInputs:
             at += 1 + number.indicator
         codes = np.empty((len(rows), len(self.categories)), dtype=np.int64)
         for j, category in enumerate(self.categories):
-            codes[:, j] = category.encode(texts_of(rows[category.name]))
+            codes[:, j] = category.encode(rows[category.name])
         return numbers, codes
+
+    def unfamiliar(self, rows: pd.DataFrame, codes: np.ndarray) -> dict[str, int]:
+        """Count for each column the cells that training saw nothing like; columns without one are left out.
+
+        Args:
+            rows: (n, columns), cleaned.
+            codes: (n, q), what `encode` made of their categories.
+        """
+        found = {
+            number.name: int(rows[number.name].isna().sum())
+            for number in self.numbers
+            if not number.indicator
+        }
+        for j, category in enumerate(self.categories):
+            strange = codes[:, j] == UNKNOWN
+            found[category.name] = int(
+                (strange if category.gaps else strange | (codes[:, j] == MISSING)).sum()
+            )
+        return {name: count for name, count in found.items() if count}
 
 
 @dataclass(frozen=True)
@@ -144,7 +165,7 @@ class Encoder:
                     Number(n["name"], n["median"], n["indicator"], tuple(n["knots"]), tuple(n["scores"]))
                     for n in inputs["numbers"]
                 ),
-                tuple(Category(c["name"], tuple(c["levels"])) for c in inputs["categories"]),
+                tuple(Category(c["name"], tuple(c["levels"]), c["gaps"]) for c in inputs["categories"]),
             )
         elif "tokenizer" in inputs:
             read = SubwordInputs.restored(inputs)
@@ -154,5 +175,7 @@ class Encoder:
         else:
             read = ImageInputs(*(tuple(inputs[key]) for key in ("shape", "mean", "std")))
         is_labels = "classes" in target
-        labels = Labels(tuple(target["classes"]), tuple(target["counts"])) if is_labels else Scale(**target)
-        return Encoder(read, labels)
+        if not is_labels:
+            return Encoder(read, Scale(**target))
+        known = {"classes": tuple(target["classes"]), "counts": tuple(target["counts"])}
+        return Encoder(read, Labels(**{**target, **known}))

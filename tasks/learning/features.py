@@ -1,6 +1,7 @@
 """Which columns are features, and how one column of them becomes numbers or codes.
 
-Fitted on train rows; the state is plain JSON. numpy and pandas only: the module travels inside the model.
+Fitted on train rows; the state is plain JSON. numpy, pandas and pyarrow only: the module travels inside the
+model.
 """
 
 from __future__ import annotations
@@ -13,9 +14,15 @@ from typing import Protocol
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+
+from tasks.features import TYPES, read
+from tasks.features.schema import series
 
 KNOTS = 1000
 """Most points that a number's quantile curve is kept at."""
+MICROSECONDS = 86_400_000_000
+"""Of a day."""
 UNKNOWN, MISSING, FIRST_LEVEL = 0, 1, 2
 """Codes of a category: never seen in training, absent, and the first known level."""
 
@@ -86,16 +93,24 @@ class Number:
 
 @dataclass(frozen=True)
 class Category:
-    """A categorical feature and the levels that train rows showed, by falling frequency."""
+    """A categorical feature and the levels that train rows showed, by falling frequency.
+
+    Attributes:
+        gaps: Whether a train row had none.
+    """
 
     name: str
     levels: tuple[str, ...]
+    gaps: bool = False
 
-    def encode(self, texts: pd.Series) -> np.ndarray:
-        """Text (n,) to int64 codes (n,): 0 unknown, 1 missing, 2.. levels."""
-        # Each text is looked up once, however many rows hold it; a missing one has position -1, the last.
-        positions, different = pd.factorize(texts)
-        found = _index(self.levels).get_indexer(different)
+    def encode(self, column: pd.Series) -> np.ndarray:
+        """Encode canonical values (n,) as int64 codes (n,): 0 unknown, 1 missing, 2.. levels."""
+        # Each value is looked up once, however many rows hold it; a missing one has position -1, the last.
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            positions, different = column.cat.codes.to_numpy(), column.cat.categories
+        else:
+            positions, different = pd.factorize(column)
+        found = _index(self.levels).get_indexer(pd.Index(texts_of(pd.Series(different))))
         codes = np.append(np.where(found < 0, UNKNOWN, found + FIRST_LEVEL), MISSING)
         return codes[positions].astype(np.int64, copy=False)
 
@@ -107,22 +122,21 @@ def _index(levels: tuple[str, ...]) -> pd.Index:
 
 
 def numbers_of(column: pd.Series) -> np.ndarray:
-    """Any numeric or date column as float64 with NaN; dates count days."""
+    """Return any column as float64 (n,) with NaN for what is missing or no number; dates count days."""
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        days = (column - pd.Timestamp(0, tz=column.dt.tz)) / pd.Timedelta(days=1)
-        return np.asarray(days, dtype=np.float64)
-    return np.asarray(pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan))
+        moments = read(column, TYPES["date"]).values
+        micros = moments.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return np.asarray(micros / MICROSECONDS, dtype=np.float64)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    return np.asarray(read(column, TYPES["number"]).values.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def texts_of(column: pd.Series) -> pd.Series:
-    """Any column as text with missing values kept; 1.0 reads as '1', as it would without gaps."""
-    missing = column.isna()
-    if pd.api.types.is_float_dtype(column.dtype):
-        # Cell by cell: how one number reads must not depend on the numbers around it.
-        texts = column.map(lambda number: repr(float(number)).removesuffix(".0")).astype("str")
-    else:
-        texts = column.astype("str")
-    return texts.mask(missing) if missing.any() else texts
+    """Return any column as the texts of its categories, missing values kept."""
+    if isinstance(column.dtype, pd.StringDtype):
+        return column  # canonical as it is
+    return series(read(column, TYPES["category"]).values).set_axis(column.index)
 
 
 def fit_number(name: str, values: np.ndarray, how: str) -> Number:
@@ -134,12 +148,18 @@ def fit_number(name: str, values: np.ndarray, how: str) -> Number:
     if how == "quantile":
         knots, scores = _normal_scores(present)
     else:
-        spread = float(present.std()) or 1.0
-        center = float(present.mean())
-        knots, scores = (
-            ((center, center + spread), (0.0, 1.0)) if how == "standard" else ((0.0, 1.0), (0.0, 1.0))
-        )
+        is_standard = how == "standard"
+        knots = standard_knots(float(present.mean()), float(present.std())) if is_standard else (0.0, 1.0)
+        scores = (0.0, 1.0)
     return Number(name, median, gaps, knots, scores)
+
+
+def standard_knots(mean: float, spread: float) -> tuple[float, float]:
+    """Return the values that become 0 and 1: the mean, and what lies one deviation above it.
+
+    A constant has no deviation, and beside a large mean a small one is lost to rounding.
+    """
+    return mean, next(mean + step for step in (spread, 1.0, abs(mean)) if mean + step > mean)
 
 
 def _normal_scores(present: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -158,7 +178,7 @@ def _normal_scores(present: np.ndarray) -> tuple[tuple[float, ...], tuple[float,
     normal = NormalDist()
     scores = tuple(normal.inv_cdf(rank) for rank in (below + upto) / (2 * len(ordered)))
     if len(knots) == 1:  # a constant says nothing: flat
-        return (float(knots[0]), float(knots[0]) + 1.0), (0.0, 0.0)
+        return (0.0, 1.0), (0.0, 0.0)
     if len(knots) == 2:  # three knots keep the map flat outside
         middle = float(knots.mean())
         return (float(knots[0]), middle, float(knots[1])), (scores[0], sum(scores) / 2, scores[1])
@@ -169,4 +189,4 @@ def fit_category(name: str, texts: pd.Series) -> Category:
     """A category's levels, from train texts (n,) with missing values kept."""
     counts = texts.dropna().value_counts()
     levels = sorted(counts.index, key=lambda level: (-counts[level], level))
-    return Category(name, tuple(map(str, levels)))
+    return Category(name, tuple(map(str, levels)), bool(texts.isna().any()))

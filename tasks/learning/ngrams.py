@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.features.hashing import mix
+
 CHUNK = 2_000_000
 """Letters that are worked on at once: about 400 MB at most."""
 BASE = 0x9E3779B97F4A7C15
@@ -80,7 +82,7 @@ class Letters:
         codes = _codes(self.text)
         powers = _powers(BASE, len(codes))
         sums = np.zeros(len(codes) + 1, dtype=np.uint64)
-        np.cumsum(mixed(codes.astype(np.uint64) + np.uint64(BASE)) * powers, out=sums[1:])
+        np.cumsum(mix(codes.astype(np.uint64) + np.uint64(BASE)) * powers, out=sums[1:])
         back = _powers(pow(BASE, -1, 2**64), len(codes))
         blanks = np.concatenate(([0], np.cumsum(codes == 32)))
         keys = [np.zeros(0, dtype=np.int64)]
@@ -89,7 +91,7 @@ class Letters:
             hashes = (sums[start + length] - sums[start]) * back[start]
             keys.append(self.row[start] << 32 | _short(hashes, length) | CHARACTERS)
         start, end = self.start[self.is_word], self.end[self.is_word]
-        word, row = mixed((sums[end] - sums[start]) * back[start]), self.row[start]
+        word, row = mix((sums[end] - sums[start]) * back[start]), self.row[start]
         hashes = word
         for length in range(1, words + 1):
             if length > 1:
@@ -182,20 +184,10 @@ def _inside(blanks: np.ndarray, length: int) -> np.ndarray:
     return np.asarray(start[(inner == 0) & ~all_blank])
 
 
-def mixed(x: np.ndarray) -> np.ndarray:
-    """The finaliser of splitmix64 (Steele et al., 2014), uint64 to uint64: one to one, spreads every bit."""
-    x = x ^ (x >> np.uint64(30))
-    x *= np.uint64(0xBF58476D1CE4E5B9)
-    x ^= x >> np.uint64(27)
-    x *= np.uint64(0x94D049BB133111EB)
-    x ^= x >> np.uint64(31)
-    return x
-
-
 def _short(hashes: np.ndarray, length: int) -> np.ndarray:
     """31 of the 64 bits, salted with the length of the n-gram."""
-    salt = mixed(np.full(1, length, dtype=np.uint64))
-    return (mixed(hashes + salt) >> np.uint64(33)).astype(np.int64)
+    salt = mix(np.full(1, length, dtype=np.uint64))
+    return (mix(hashes + salt) >> np.uint64(33)).astype(np.int64)
 
 
 def _powers(base: int, count: int) -> np.ndarray:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
@@ -25,17 +26,18 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tasks.cleaning import operations
-from tasks.errors import ArtifactTampered, DataRejected, did_you_mean, quoted
+from tasks.errors import ArtifactTampered, DataRejected, quoted
+from tasks.features.schema import frame
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
-from tasks.learning.raw import as_type, marks
+from tasks.learning.seen import MANIFEST, SEEN, marks, schema_of
 from tasks.learning.subwords import SubwordInputs
-from tasks.learning.targets import Labels, Scale
+from tasks.learning.targets import Labels, Scale, unweighted
 from tasks.learning.words import TextInputs
 from tasks.networks import InputSpec, Standardise, build
 from tasks.predictions import Predictions
 
 FORMAT = 1
-MANIFEST, WEIGHTS, ENCODER, SEEN = "manifest.json", "weights.safetensors", "encoder.json", "seen.safetensors"
+WEIGHTS, ENCODER = "weights.safetensors", "encoder.json"
 PARTS = (WEIGHTS, ENCODER, SEEN)
 """Files whose digests the manifest holds."""
 BATCH = 4096
@@ -160,7 +162,7 @@ class Scorer:
     network: nn.Module = field(repr=False)
     seen: np.ndarray = field(repr=False, default_factory=lambda: np.empty(0, dtype=np.uint64))
 
-    def predict(self, data: pd.DataFrame | np.ndarray) -> Predictions:
+    def predict(self, data: pd.DataFrame | pa.Table | np.ndarray) -> Predictions:
         """Answers for raw rows (n) or images, uint8 (n, height, width[, 3]).
 
         Raises:
@@ -175,50 +177,48 @@ class Scorer:
             )
         return predictions
 
-    def predict_each(self, data: pd.DataFrame | np.ndarray) -> tuple[Predictions, dict[int, str]]:
+    def predict_each(self, data: pd.DataFrame | pa.Table | np.ndarray) -> tuple[Predictions, dict[int, str]]:
         """Answers for every row, and the reason for each row (by position) that can't be read.
 
         The answer of an unreadable row means nothing.
         """
         bad: dict[int, str] = {}
         if not isinstance(self.encoder.inputs, ImageInputs):
-            if not isinstance(data, pd.DataFrame):
+            if not isinstance(data, (pd.DataFrame, pa.Table)):
                 raise DataRejected("this model takes a table, not images", fix="pass a pandas DataFrame")
             rows, bad = self._prepare(data)
             inputs = self.encoder.inputs.encode(rows)
         else:
-            if isinstance(data, pd.DataFrame):
+            if isinstance(data, (pd.DataFrame, pa.Table)):
                 raise DataRejected(
                     "this model takes images, not a table", fix="pass a uint8 array (n, height, width)"
                 )
             inputs = self.encoder.inputs.encode(data)
-        return self._decode(self._forward(inputs)), bad
+        answers = self._decode(self._forward(inputs))
+        if isinstance(self.encoder.inputs, TableInputs):
+            good = np.ones(len(rows), dtype=bool)
+            good[list(bad)] = False
+            answers = replace(answers, unfamiliar=self.encoder.inputs.unfamiliar(rows[good], inputs[1][good]))
+        return answers, bad
 
     def has_seen(self, rows: pd.DataFrame) -> np.ndarray:
         """Which raw rows (n), target included, are among those that the model learned from: bool (n,)."""
         return np.isin(marks(rows, self.manifest["identity"]), self.seen)
 
-    def _prepare(self, data: pd.DataFrame) -> tuple[pd.DataFrame, dict[int, str]]:
+    def _prepare(self, data: pd.DataFrame | pa.Table) -> tuple[pd.DataFrame, dict[int, str]]:
         """Raw rows to cleaned rows in the same order, numbered from 0."""
         columns = self.manifest["columns"]
         if columns is None:
             raise DataRejected(
                 "this model takes images, not a table", fix="pass a uint8 array (n, height, width)"
             )
-        read: dict[str, pd.Series] = {}
-        bad: dict[int, str] = {}
-        numbered = data.reset_index(drop=True)
-        for column in columns:
-            name = column["name"]
-            if name not in numbered.columns:
-                known = [str(c) for c in data.columns]
-                raise DataRejected(f"column {quoted(name)} is missing", fix=did_you_mean(name, known))
-            read[name], unreadable = as_type(numbered[name], column["type"])
-            for position in np.flatnonzero(unreadable):
-                bad[int(position)] = f"column {quoted(name)} holds no {column['type']}"
-        rows = pd.DataFrame(read, index=pd.RangeIndex(len(data)))
-        applied = operations.apply(rows, self.manifest["clean"], optional=self.manifest["unused"])
-        return applied.rows, {**{int(row): reason for row, reason in applied.bad.items()}, **bad}
+        schema = schema_of(columns)
+        read = schema.read(data)
+        applied = operations.apply(
+            frame(read.table), self.manifest["clean"], optional=self.manifest["unused"]
+        )
+        bad = {int(row): reason for row, reason in applied.bad.items()}
+        return applied.rows, {**bad, **schema.reasons(read.unreadable)}
 
     @torch.inference_mode()
     def _forward(self, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
@@ -236,11 +236,18 @@ class Scorer:
 
 
 def decode(outputs: np.ndarray, target: Labels | Scale) -> Predictions:
-    """Network outputs (n, k) float32 to answers in the target's own terms."""
+    """Network outputs (n, k) float32 to answers in the target's own terms.
+
+    Of a model that was trained with class weights the label is the class with the largest weighted output, so
+    that every class counts the same, and the probabilities are corrected for the weights: the label need not
+    be the most probable class.
+    """
     if isinstance(target, Scale):
         return Predictions(target.decode(outputs[:, 0]), bounded=target.beyond(outputs[:, 0]))
     shifted = outputs.astype(np.float64) - outputs.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
+    if target.weights is not None:
+        probabilities = unweighted(probabilities, target.weights)
     classes = np.asarray(target.classes)
     return Predictions(classes[outputs.argmax(axis=1)], probabilities, classes)

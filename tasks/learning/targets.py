@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,16 @@ class Labels:
 
     classes: tuple[Any, ...]
     counts: tuple[int, ...]
+    balanced: bool = False
+    """Whether training weighs each row by the rarity of its class (`fit.class_weights`)."""
+
+    @property
+    def weights(self) -> tuple[float, ...] | None:
+        """Weight of each class in the loss: rows / (classes x rows of the class); None for equal weights."""
+        if not self.balanced:
+            return None
+        rows = sum(self.counts)
+        return tuple(rows / (len(self.counts) * count) for count in self.counts)
 
     @staticmethod
     def fit(target: pd.Series) -> Labels:
@@ -37,6 +48,25 @@ class Labels:
                 fix="give it more rows, or drop it with a clean operation",
             )
         return np.asarray(codes, dtype=np.int64)
+
+
+def unweighted(probabilities: np.ndarray, weights: Sequence[float]) -> np.ndarray:
+    """Correct probabilities for the class weights that a model was trained with.
+
+    A model whose loss weighs class k by w_k answers the posterior under priors proportional to
+    w_k times the share of class k. Dividing by w_k and renormalising gives the posterior under the shares
+    themselves (Saerens, Latinne and Decaestecker, Adjusting the Outputs of a Classifier to New a Priori
+    Probabilities, Neural Computation 14, 2002, equation 2.4).
+
+    Args:
+        probabilities: (n, k) float64, each row summing to 1.
+        weights: k positive numbers.
+
+    Returns:
+        (n, k) float64, each row summing to 1.
+    """
+    divided = probabilities / np.asarray(weights, dtype=np.float64)
+    return np.asarray(divided / divided.sum(axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)

@@ -344,12 +344,14 @@ class _Loop:
         return tuple(inputs_there), there
 
     def _keep_if_best(self, epoch: Epoch) -> None:
-        last = self.batches * epoch.epoch - 1
-        guard(epoch.validation_loss, "validation loss", epoch.epoch, last, self.settings)
-        value = epoch.validation_metric if self.task.higher_is_better else -epoch.validation_metric
+        loss, last = epoch.validation_loss, self.batches * epoch.epoch - 1
+        guard(loss, "validation loss", epoch.epoch, last, self.settings)
+        value = (1 if self.task.higher_is_better else -1) * epoch.validation_metric
         # An undefined metric (one class among few rows) never wins; the loss stands in for it.
-        value = -epoch.validation_loss if math.isnan(value) else value
-        if value > self.best_value or not self.best or self.stop_at is not None:
+        value = -loss if math.isnan(value) else value
+        # Metrics that count rows take few values: among equal ones the smaller loss decides.
+        smaller = value == self.best_value and loss < self.history[self.best_epoch - 1].validation_loss
+        if value > self.best_value or smaller or not self.best or self.stop_at is not None:
             self.best_value, self.best_epoch = value, epoch.epoch
             self.best = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
 

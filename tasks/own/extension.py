@@ -1,8 +1,9 @@
 """A project's own parts: `package.module:name` as an object, and the code behind it as files and a digest.
 
-A part may lie in a module of the yard's root (`my_parts.py` beside `data/`) or anywhere that Python
-imports from. Its code belongs to what a result was made of, so its digest stands in the keys of steps,
-and its files travel inside a model that needs them. Standard library only: this module travels too.
+A part may lie in a module of the root (`my_parts.py` beside `data/`, never inside it) or in an installed
+package that the root's settings list. Its code belongs to what a result was made of, so its digest stands in
+the keys of steps, and its files travel inside a model that needs them. Standard library only: this module
+travels too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import ConfigError, ModelyardError, did_you_mean, quoted
+from tasks.errors import ConfigError, ModelyardError, UnsafeInput, did_you_mean, quoted
 
 PATTERN = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 """What an import path looks like."""
@@ -27,8 +30,29 @@ OURS = ("tasks", "flows")
 """Packages whose code belongs to the keys of steps, and which `pack` carries, by themselves."""
 
 
+PUBLIC = ("networks", "testkit")
+"""Rooms of `tasks` that a setting may name: functions there make networks and nothing else."""
+
 _resolved: set[str] = set()
 """Modules that parts came from in this process."""
+
+
+@dataclass
+class _Permitted:
+    """Where parts may come from; anywhere that Python imports from before a root is looked in."""
+
+    root: Path | None = None
+    packages: frozenset[str] = frozenset()
+    announce: Callable[[str], None] | None = None
+    """Is told of each module before it is imported, where that is not what somebody asked for."""
+
+
+_permitted = _Permitted()
+
+
+def announce(tell: Callable[[str], None]) -> None:
+    """Tell of every module that is imported from now on: a command that only reads says what it runs."""
+    _permitted.announce = tell
 
 
 def is_own(name: object) -> bool:
@@ -41,8 +65,18 @@ def short(name: str) -> str:
     return name.partition(":")[2] if is_own(name) else name
 
 
-def look_in(root: Path) -> None:
-    """Makes modules in `root` importable. It comes last, so that no file there hides a library."""
+def look_in(root: Path, packages: Collection[str] = ()) -> None:
+    """Make modules in `root` importable, and them and some packages the only ones that settings may name.
+
+    The root comes last on the path, so that no file there hides a library.
+
+    Args:
+        root: The folder that holds `data/`.
+        packages: Installed packages that may be named, by the name that pip or an import knows.
+    """
+    if _permitted.root != root.resolve():
+        _resolved.clear()  # what another root named is none of this one's
+    _permitted.root, _permitted.packages = root.resolve(), frozenset(packages)
     place = str(root.resolve())
     if place not in sys.path:
         sys.path.append(place)
@@ -58,10 +92,12 @@ def resolve(name: str, key: str) -> Any:
 
     Raises:
         ConfigError: No such module, one that can't be imported, or no such name in it.
+        UnsafeInput: A module that settings may not name.
     """
     path, _, inner = name.partition(":")
-    if path.partition(".")[0] in sys.stdlib_module_names:
-        raise ConfigError(f"{key}: {quoted(name)} is Python's own", fix="name a function of your own module")
+    permit(path, key)
+    if _permitted.announce is not None and path not in _resolved:
+        _permitted.announce(f"imports {path}, which {key} names")
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:
@@ -77,6 +113,57 @@ def resolve(name: str, key: str) -> Any:
         raise ConfigError(f"{key}: no {quoted(inner)} in {place}", fix=did_you_mean(inner, known))
     _resolved.add(path)
     return getattr(module, inner)
+
+
+def permit(path: str, key: str) -> None:
+    """Refuse a module that settings may not name; nothing is imported.
+
+    Args:
+        path: `package.module`.
+        key: The setting that names it, for messages.
+
+    Raises:
+        ConfigError: It is Python's own.
+        UnsafeInput: It is neither a module of the root nor of a package that the root's settings list.
+    """
+    top = path.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        raise ConfigError(f"{key}: {quoted(path)} is Python's own", fix="name a function of your own module")
+    if top in OURS and not any(f"{path}.".startswith(f"tasks.{room}.") for room in PUBLIC):
+        raise UnsafeInput(f"{key}: {quoted(path)} is no part that settings may name")
+    place = None if top in OURS or _permitted.root is None else _place(top)
+    if place is None:
+        return  # whoever imports it says what is not there
+    root = _permitted.root
+    assert root is not None
+    if place.is_relative_to(root / "data"):
+        told = f"{key}: {quoted(path)} lies in data/, which holds no code"
+        raise UnsafeInput(told, fix="move it beside data/")
+    known = {top, *packages_distributions().get(top, ())}
+    if known & _permitted.packages or (place.is_relative_to(root) and "site-packages" not in place.parts):
+        return
+    raise UnsafeInput(
+        f"{key}: {quoted(path)} lies in {place}, and settings may name modules of {root} alone",
+        fix=f"if you trust it, write plugins: [{top}] into .modelyard.yaml",
+    )
+
+
+def _place(top: str) -> Path | None:
+    """Where a top-level module lies; None where there is none."""
+    spec = _spec(top)
+    where = [spec.origin] if spec and spec.origin else list((spec and spec.submodule_search_locations) or ())
+    return Path(where[0]).resolve() if where and where[0] not in ("built-in", "frozen") else None
+
+
+def _spec(path: str) -> ModuleSpec | None:
+    """Find `package.module` without importing the packages that it lies in."""
+    first, *inner = path.split(".")
+    spec = importlib.util.find_spec(first)
+    for name in inner:
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+    return spec
 
 
 def call(name: str, key: str, /, *arguments: Any, **options: Any) -> Any:
@@ -155,10 +242,8 @@ def is_installed(path: str) -> bool:
 
 def origin(path: str) -> Path:
     """The file of the module `package.module`. Raises ConfigError when it has none."""
-    try:
-        spec = importlib.util.find_spec(path)
-    except ModuleNotFoundError:
-        spec = None
+    permit(path, "settings")
+    spec = _spec(path)
     if spec is None or not spec.origin or not Path(spec.origin).is_file():
         raise ConfigError(
             f"module {quoted(path)} has no file that could travel with a model", fix=_searched()

@@ -127,17 +127,19 @@ def _judged(facts: Facts) -> str:
     verdicts = {verdict.against: verdict for verdict in evaluated.verdicts}
     lines = [
         f"On {evaluated.rows:,} test rows that nothing was fitted to, by {evaluated.metric} "
-        f"({'higher' if evaluated.higher_is_better else 'lower'} is better), with 95 % intervals. The "
-        "verdict is the candidate's against that model, from the interval of the paired difference.",
+        f"({'higher' if evaluated.higher_is_better else 'lower'} is better), with 95 % intervals"
+        f"{f' ({evaluated.method})' if evaluated.method else ''}. The verdict is the candidate's against "
+        "that model, from the interval of the paired difference.",
         "",
         f"| model | {_cell(evaluated.metric)} | 95 % interval | the candidate is |",
         "| --- | ---: | --- | --- |",
     ]
     for score in sorted(evaluated.scores, key=lambda score: score.name != "candidate"):
         verdict = verdicts.get(score.name)
-        lines.append(f"| {_cell(score.name)} | {_value(score)} | {verdict.verdict if verdict else ''} |")
+        name = f"{score.name} ({score.rows:,} rows)" if score in evaluated.fewer else score.name
+        lines.append(f"| {_cell(name)} | {_value(score)} | {verdict.verdict if verdict else ''} |")
     gate = _bullets(f"{'held' if g.passed else 'broken'}: {g.reason or g.criterion}" for g in evaluated.gate)
-    return "\n".join(lines) + (f"\n\nThe gate:\n\n{gate}" if gate else "\n\nNo gate was declared.")
+    return "\n".join(lines) + f"\n\nThe gate:\n\n{gate}"
 
 
 def _value(score: Score) -> str:

@@ -42,7 +42,7 @@ def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
         folder: Empty folder that the model is fetched into.
 
     Returns:
-        `values`, `confidence` (the greatest probability of each row, or None) and `tasks`, the file
+        `values`, `confidence` (the probability of each label, or None) and `tasks`, the file
         of the package that answered, relative to `folder`, or None if it lay elsewhere.
     """
     import mlflow  # noqa: PLC0415
@@ -55,7 +55,8 @@ def answer(request: dict[str, Any], folder: Path) -> dict[str, Any]:
     confidence = None
     if request["probabilities"]:
         table = model.predict(rows, params={"output": "probabilities"})
-        confidence = table.to_numpy().max(axis=1).tolist()
+        at = table.columns.get_indexer([str(value) for value in values.tolist()])
+        confidence = table.to_numpy()[range(len(at)), at].tolist()
     return {"values": values.tolist(), "confidence": confidence, "tasks": _own_copy(folder)}
 
 

@@ -180,9 +180,9 @@ def stage_bundle(bundle: Path, manifest: Mapping[str, Any], folder: Path) -> Pat
 def signature(manifest: Mapping[str, Any], rows: pd.DataFrame | None) -> Any:
     """The model's raw inputs, its answers and its parameter, in MLflow's terms.
 
-    A column without gaps has its own type and is required. A column with gaps is declared `any` and
-    optional: it is int64, float64 or object by the accident of which rows are sent, and MLflow
-    refuses int64 where double is declared. The model itself reads each value as what training saw.
+    Every column is declared `any`, since the model itself reads each cell by the schema that it carries:
+    MLflow would cut 33.5 to 33 where a whole number is declared, and refuse int64 where double is. A column
+    without gaps is required.
 
     Args:
         manifest: The bundle's manifest.
@@ -196,15 +196,10 @@ def signature(manifest: Mapping[str, Any], rows: pd.DataFrame | None) -> Any:
         inputs = Schema([TensorSpec(np.dtype("uint8"), (-1, *manifest["image_shape"]))])
     else:
         assert rows is not None
-        types = {"number": "double", "integer": "long", "text": "string", "boolean": "boolean"}
         gaps = {name for name in rows.columns if rows[name].isna().any()}
         inputs = Schema(
             [
-                ColSpec(
-                    AnyType() if column["name"] in gaps else types.get(column["type"], AnyType()),
-                    column["name"],
-                    required=column["name"] not in gaps,
-                )
+                ColSpec(AnyType(), column["name"], required=column["name"] not in gaps)
                 for column in manifest["columns"]
             ]
         )

@@ -7,6 +7,7 @@ it runs this file, so nothing is imported from it before `load_context`.
 
 # No `from __future__ import annotations`: MLflow reads the hints of `predict` as objects, and
 # validates nothing by itself when the hint is a DataFrame.
+from collections.abc import Mapping
 from typing import Any
 
 import mlflow
@@ -40,22 +41,25 @@ class RawModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         Returns:
             (n,) labels or float64 numbers, or a frame with a column of probabilities for each class.
         """
+        return self.answer(model_input, params)[0]
+
+    def answer(self, data: Any, params: dict[str, Any] | None = None) -> tuple[Any, Mapping[str, int]]:
+        """Answer as `predict` does, and count for each column the cells that training saw nothing like."""
         from tasks.errors import ModelyardError  # noqa: PLC0415
 
         output = (params or {}).get("output", "value")
         if output not in ("value", "probabilities"):
             raise _refused(f"params.output: got {output!r}; expected 'value' or 'probabilities'")
         try:
-            answer = self.scorer.predict(self._raw(model_input))
+            answer = self.scorer.predict(self._raw(data))
         except ModelyardError as error:
             raise _refused(str(error)) from error
         if output == "value":
-            return answer.values
+            return answer.values, answer.unfamiliar
         if answer.probabilities is None:
             raise _refused("params.output: 'probabilities' asked of a model that predicts a number")
-        return pd.DataFrame(
-            answer.probabilities, columns=[str(label) for label in self.scorer.manifest["classes"]]
-        )
+        names = [str(label) for label in self.scorer.manifest["classes"]]
+        return pd.DataFrame(answer.probabilities, columns=names), answer.unfamiliar
 
     def _raw(self, data: Any) -> Any:
         """Rows with every raw column, those that were left out as missing; or the pixels."""

@@ -46,28 +46,35 @@ def candidate_of(record: EvaluateRecord | None) -> Score | None:
 
 
 def ladder(record: EvaluateRecord) -> dict[str, Any]:
-    """Rungs from the best to the worst, each with its verdict and what it is, and their dot plot."""
+    """Rungs from the best to the worst, each with its verdict and what it is, and their dot plot.
+
+    What was judged on fewer rows stands below the others: its score can't be compared with theirs.
+    """
     sign = -1 if record.higher_is_better else 1
     scores = sorted(
-        record.scores, key=lambda s: (not isfinite(s.value), sign * s.value if isfinite(s.value) else 0)
+        record.scores,
+        key=lambda s: (not isfinite(s.value), s in record.fewer, sign * s.value if isfinite(s.value) else 0),
     )
+    names = {s.name: f"{s.name} ({s.rows:,} rows)" if s in record.fewer else s.name for s in scores}
     verdicts = {verdict.against: verdict for verdict in record.verdicts}
     reference = candidate_of(record) or scores[0]
     places = wording.decimals(reference.value, reference.low, reference.high)
-    names = list(dict.fromkeys(name for score in scores for name in score.metrics))
-    dots = tuple(plots.Dot(s.name, s.value, s.low, s.high, s.name == "candidate") for s in scores)
+    metrics = list(dict.fromkeys(name for score in scores for name in score.metrics))
+    dots = tuple(plots.Dot(names[s.name], s.value, s.low, s.high, s.name == "candidate") for s in scores)
     gaps = tuple(_gap(score.name, verdicts.get(score.name)) for score in scores)
     panels = (
         plots.Panel(f"{record.metric} ({'higher' if record.higher_is_better else 'lower'} is better)", dots),
         plots.Panel("candidate's lead (right of the line: better)", gaps, 0.0),
     )
-    said = [f"{s.name} {wording.number(s.value, places)}" for s in scores]
+    said = [f"{names[s.name]} {wording.number(s.value, places)}" for s in scores]
     alt = f"Dot plot of {record.metric} with 95 % intervals, best first: {', '.join(said)}"
     return {
         "rungs": [(score, verdicts.get(score.name), RUNGS.get(score.name, "")) for score in scores],
         "places": places,
-        "metrics": names,
-        "scales": {name: _places(reference, name) for name in names},
+        "names": names,
+        "fewer": record.fewer,
+        "metrics": metrics,
+        "scales": {name: _places(reference, name) for name in metrics},
         "figure": inline(plots.intervals(panels), alt),
     }
 
@@ -108,6 +115,7 @@ def _short(name: str) -> str:
 def training(fitted: FitRecord, config: Config) -> dict[str, Any]:
     """The curves of a training of at least one epoch, and what they say in words."""
     history, metric = fitted.history, short(config.fit.metric or config.evaluate.metric)
+    metric += " (weighted by class)" if fitted.balanced and metric == "log_loss" else ""
     last = history[-1]
     best = next((entry for entry in history if entry.epoch == fitted.best_epoch), last)
     gap = best.validation_loss - best.train_loss

@@ -90,7 +90,8 @@ def _without(answers: Predictions) -> tuple[np.ndarray, list[str], float]:
     if answers.probabilities is None:
         values = np.asarray(answers.values, dtype=np.float64)
         return values[0] - values[1:], [wording.number(float(value)) for value in values[1:]], 0.0
-    said = int(answers.probabilities[0].argmax())
+    assert answers.classes is not None, "probabilities are those of classes"
+    said = answers.classes.tolist().index(answers.values.tolist()[0])
     odds = log_odds(answers.probabilities)[:, said]
     return odds[0] - odds[1:], [wording.share(p, 1) for p in answers.probabilities[1:, said].tolist()], PALE
 

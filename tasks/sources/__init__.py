@@ -53,14 +53,14 @@ def fingerprint(source: Source, project: Path) -> str:
 
 
 def read(source: Source, project: Path, target: str | None, columns: Columns) -> Loaded:
-    """The examples of a source, as they stand there.
+    """Return the examples of a source in canonical values, nothing repaired.
 
     Args:
         source: Where the data is.
         project: Folder that relative paths start from.
         target: Column that must be there (`label` for images); None to read rows without a target.
-        columns: `categorical` columns of a CSV stay text, `numeric` ones are read as numbers where
-            every value is one; of a `text` column it is said how long the texts are, and the like.
+        columns: Declared types; a column without one gets its type from its cells. Of a `text` column it
+            is said how long the texts are, and the like.
 
     Returns:
         The examples, the fingerprint of their bytes, the files and the reader's doubts.
@@ -72,18 +72,15 @@ def read(source: Source, project: Path, target: str | None, columns: Columns) ->
         ResourceLimit: More than may be read.
         UnsafeInput: A way out of the folder, a pipe or device, pickled objects.
     """
-    if columns.text is None:
-        return _read(source, project, target, columns)
-    # A text is a text even where all of them are numbers.
-    whole = columns.model_copy(update={"categorical": (*columns.categorical, columns.text)})
-    return described(_read(source, project, target, whole), columns.text)
+    loaded = _read(source, project, target, columns)
+    return loaded if columns.text is None else described(loaded, columns.text)
 
 
 def _read(source: Source, project: Path, target: str | None, columns: Columns) -> Loaded:
     if isinstance(source, ImagesSource):
         return images.read(source, project, target)
     if isinstance(source, OwnSource):
-        return own.load(source, project, target)
+        return own.load(source, project, target, columns)
     parts = list(_contents(source, project))
     if isinstance(source, TableSource):
         return table.load(parts, target, columns)

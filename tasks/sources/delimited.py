@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from tasks.errors import DataFormatError, DataRejected, ResourceLimit, quoted
+from tasks.records import Finding
 from tasks.sources.columns import check_count, check_names
 from tasks.sources.files import refuse_foreign
 
@@ -34,6 +35,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16"),
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
+_INDEX = {b"index": b"left out"}
+"""Metadata of a table whose file began with a column without a name."""
 _SAVE_AS = "save it as UTF-8"
 
 
@@ -68,12 +71,22 @@ def parse(data: bytes, name: str, delimiter: str, before: Before = BEGIN) -> pa.
     """
     table = cells(data, name, delimiter, before)
     names = [column[0].as_py() for column in table.columns]
+    if len(names) > 1 and not names[0] and all(names[1:]):
+        table, names = table.drop_columns([table.column_names[0]]).replace_schema_metadata(_INDEX), names[1:]
     check_names(names, name)
     if table.num_rows == 1:
         raise DataRejected(
             f"{name}: 0 rows: there is a header and nothing below it", fix="give data with rows"
         )
     return table.slice(1).rename_columns(names)
+
+
+def unnamed(table: pa.Table, name: str) -> list[Finding]:
+    """Say that a first column without a name, which `DataFrame.to_csv` writes, was left out as an index."""
+    if table.schema.metadata != _INDEX:
+        return []
+    message = f"{name}: the first column has no name: an index, as pandas writes it; it is left out"
+    return [Finding(rule="index column", severity="warn", message=message)]
 
 
 def cells(data: bytes, name: str, delimiter: str, before: Before = BEGIN) -> pa.Table:

@@ -14,6 +14,7 @@ import pandas as pd
 from tasks.config import IdxSource
 from tasks.dataset import Dataset
 from tasks.errors import DataFormatError, DataRejected, did_you_mean
+from tasks.features.schema import ROW
 from tasks.records import FileRecord
 from tasks.sources import files
 from tasks.sources.columns import check_label
@@ -183,4 +184,4 @@ def describe(pixels: np.ndarray, labels: Any, parts: list[str]) -> pd.DataFrame:
         "digest": pd.Series(digests, dtype="str").array,
         "part": pd.Series(parts, dtype="str").array,
     }
-    return pd.DataFrame(rows, index=pd.RangeIndex(count, name="row"))
+    return pd.DataFrame(rows, index=pd.RangeIndex(count, name=ROW))

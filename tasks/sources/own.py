@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from tasks.cleaning import content
-from tasks.config import OwnSource
+from tasks.config import Columns, OwnSource
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, quoted
+from tasks.features.schema import ROW
 from tasks.own import extension
 from tasks.records import FileRecord
-from tasks.sources import idx
+from tasks.sources import idx, typed
 from tasks.sources.columns import check_label, check_target
 from tasks.sources.loaded import Loaded
 
@@ -30,13 +31,14 @@ def fingerprint(source: OwnSource, project: Path) -> str:
     return content.digest(_called(source, project))
 
 
-def load(source: OwnSource, project: Path, target: str | None) -> Loaded:
-    """What the loader answers; a row is named by its position in it.
+def load(source: OwnSource, project: Path, target: str | None, columns: Columns) -> Loaded:
+    """Return what the loader answers in canonical values; a row is named by its position in it.
 
     Args:
         source: The loader and its options.
         project: The project's folder.
         target: Column that must be there, or None.
+        columns: Declared types.
 
     Raises:
         ConfigError: The loader is not there, raised, or answered something else than rows.
@@ -48,9 +50,7 @@ def load(source: OwnSource, project: Path, target: str | None) -> Loaded:
         check_label(target)
     digest = content.digest(data)
     name = extension.short(source.kind)
-    return Loaded(
-        dataset=data, fingerprint=digest, files=(FileRecord(name=name, rows=len(data), sha256=digest),)
-    )
+    return typed.load_frame(data, columns, digest, (FileRecord(name=name, rows=len(data), sha256=digest),))
 
 
 def _called(source: OwnSource, project: Path) -> Dataset:
@@ -74,8 +74,7 @@ def examples(made: Any, name: str) -> Dataset:
         raise ConfigError(f"{KEY}: {quoted(name)} answered column names that are no text, or not unique")
     if not len(rows):
         raise DataRejected(f"{name}: 0 rows", fix="look at what the loader reads")
-    loose = {each: "str" for each in rows.columns if rows[each].dtype == object}  # cells of any kind
-    rows = rows.astype(loose).set_axis(pd.RangeIndex(len(rows), name="row"), axis=0)
+    rows = rows.set_axis(pd.RangeIndex(len(rows), name=ROW), axis=0)
     return Dataset(rows) if pixels is None else _pictures(name, rows, pixels)
 
 

@@ -1,4 +1,4 @@
-"""Parquet bytes to columns of five plain types; anything that would lose or surprise is refused."""
+"""Parquet bytes to columns of cells; what can hold no value of any type is refused."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.config import Columns
 from tasks.errors import DataFormatError, DataRejected, ResourceLimit, UnsafeInput, quoted
+from tasks.features.inference import value_type
 from tasks.sources import files
 from tasks.sources.columns import check_count, check_names
 from tasks.sources.files import Content
-from tasks.sources.infer import EXACT, numbers
 
-ACCEPTED = "whole numbers, float, bool, string, date, timestamp"
+ACCEPTED = "whole numbers, float, decimal, bool, string, date, timestamp"
 MAX_ROWS = 200_000_000
 
 PANDAS_INDEX = "__index_level_"
@@ -25,16 +23,13 @@ _BUFFER = 2**20
 """Bytes of a column that are read at a time, where a file is read in pieces."""
 
 
-def parse(content: Content, columns: Columns) -> pa.Table:
-    """The rows of one Parquet file as int64, float64, bool, string and timestamp columns.
+def parse(content: Content) -> pa.Table:
+    """Return the cells of one Parquet file, in the types that they are stored in.
 
-    Integers with missing values become float64, booleans with missing values text, times with a
-    zone UTC without one. The nameless index that pandas stores (`__index_level_0__`) is left out:
-    a row number is no feature.
+    The nameless index that pandas stores (`__index_level_0__`) is left out: a row number is no feature.
 
     Args:
         content: The file.
-        columns: Text columns that are declared numeric are read as numbers.
 
     Raises:
         DataFormatError: Not a readable Parquet file.
@@ -42,13 +37,13 @@ def parse(content: Content, columns: Columns) -> pa.Table:
         ResourceLimit: The file claims more than may be read.
         UnsafeInput: A column of pickled Python objects.
     """
-    table = _read(content)
-    arrays = [_plain(table[column], column, content.name) for column in table.column_names]
-    arrays = [
-        numbers(array) if column in columns.numeric and pa.types.is_string(array.type) else array
-        for column, array in zip(table.column_names, arrays, strict=True)
-    ]
-    return pa.table(arrays, names=table.column_names)
+    return _read(content)
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the rows of several files, whose types are the same but for how a text is stored."""
+    plain = [table.cast(pa.schema([(f.name, value_type(f.type)) for f in table.schema])) for table in tables]
+    return pa.concat_tables(plain)
 
 
 def check_same(schemas: Sequence[tuple[str, pa.Schema]]) -> None:
@@ -106,7 +101,12 @@ def pieces(
 
 
 def opened(
-    file: BinaryIO, name: str, texts: Sequence[str] = (), footer: pq.FileMetaData | None = None
+    file: BinaryIO,
+    name: str,
+    texts: Sequence[str] = (),
+    footer: pq.FileMetaData | None = None,
+    *,
+    ours: bool = False,
 ) -> pq.ParquetFile:
     """A Parquet file of any size, its footer read and checked.
 
@@ -115,6 +115,7 @@ def opened(
         name: The file, for messages.
         texts: Columns of text that are to be read with their dictionaries.
         footer: Its footer, where it was read before.
+        ours: Whether a step wrote it, so that its columns need no check and one of them holds row ids.
 
     Raises:
         DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `parse`.
@@ -122,7 +123,8 @@ def opened(
     _check_marks(files.ends(file), name)
     stored = _footer(file, name, texts, footer)
     check_count(stored.metadata.num_columns, name)
-    _check_fields(stored, name)
+    if not ours:
+        _check_fields(stored, name)
     if not stored.metadata.num_rows:
         raise DataRejected(f"{name}: 0 rows", fix="give data with rows")
     return stored
@@ -229,10 +231,6 @@ def _check_fields(file: pq.ParquetFile, name: str) -> None:
         if extension or not _accepted(field.type):
             kind = extension.decode("ascii", "replace") or str(field.type)
             raise _wrong_type(name, field.name, kind)
-    # Nested columns are refused above, so stored columns and fields agree in number and order.
-    for i in range(len(file.schema)):
-        if file.schema.column(i).physical_type == "INT96":
-            raise _wrong_type(name, file.schema.column(i).name, "INT96 time")
 
 
 def _wrong_type(name: str, column: str, kind: str) -> DataRejected:
@@ -242,49 +240,7 @@ def _wrong_type(name: str, column: str, kind: str) -> DataRejected:
     )
 
 
-def value_type(kind: pa.DataType) -> pa.DataType:
-    """What a column's cells are, coded by a dictionary or not; every kind of text is one."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return pa.string() if text else kind
-
-
 def _accepted(kind: pa.DataType) -> bool:
     kind = value_type(kind)
-    tests = ("is_integer", "is_floating", "is_boolean", "is_string", "is_date", "is_timestamp")
+    tests = ("is_integer", "is_floating", "is_decimal", "is_boolean", "is_string", "is_date", "is_timestamp")
     return any(getattr(pa.types, test)(kind) for test in tests)
-
-
-def _plain(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
-    """A column as one of the plain types; the same data from CSV has the same types."""
-    kind = value_type(column.type)
-    try:
-        if pa.types.is_string(kind):
-            return pc.cast(column, pa.string())
-        column = pc.cast(column, kind)
-        if pa.types.is_integer(kind):
-            return _integers(pc.cast(column, pa.int64()), label, name)
-        if pa.types.is_floating(kind):
-            return pc.cast(column, pa.float64())
-        if pa.types.is_date(kind):
-            return pc.cast(column, pa.timestamp("s")).cast(pa.timestamp("us"))
-        if pa.types.is_timestamp(kind):
-            return pc.cast(column, pa.timestamp(kind.unit))
-        return pc.cast(column, pa.string()) if column.null_count else column
-    except pa.ArrowInvalid:
-        raise DataRejected(
-            f"{name}: column {quoted(label)} of type {kind} holds values that are out of range",
-            fix="cast it when writing the file",
-        ) from None
-
-
-def _integers(column: pa.ChunkedArray, label: str, name: str) -> pa.ChunkedArray:
-    if not column.null_count or column.null_count == len(column):
-        return pc.cast(column, pa.float64()) if column.null_count else column
-    low, high = pc.min_max(column).as_py().values()
-    if max(-low, high) > EXACT:
-        raise DataRejected(
-            f"{name}: column {quoted(label)} holds integers above 2^53 beside missing values",
-            fix="cast it to string when writing the file",
-        )
-    return pc.cast(column, pa.float64())

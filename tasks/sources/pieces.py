@@ -1,4 +1,4 @@
-"""Tables larger than memory: their rows in order, so many at a time, in the types that a model declares.
+"""Tables larger than memory: their cells in order, so many rows at a time.
 
 JSON lines, of which texts come, are the exception: they are read as a whole.
 """
@@ -6,17 +6,16 @@ JSON lines, of which texts come, are the exception: they are read as a whole.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
-import pandas as pd
 import pyarrow as pa
 
 from tasks.config.data import LINES
-from tasks.errors import ConfigError, DataFormatError, DataRejected, quoted
-from tasks.sources import cutting, declared, files, parquet
+from tasks.errors import ConfigError, DataFormatError, DataRejected, did_you_mean, quoted
+from tasks.sources import cutting, files, parquet
 from tasks.sources.files import Content
 from tasks.sources.table import PARQUET, TABS, TEXT, ending
 from tasks.sources.texts import lines
@@ -59,42 +58,52 @@ def name_of(path: Path, place: Path) -> str:
     return files.shown(path.name if path == place else f"{place.name}/{path.name}")
 
 
-def read(path: Path, name: str, columns: Sequence[Mapping[str, str]], rows: int) -> Iterator[pd.DataFrame]:
-    """The rows of one CSV, TSV, Parquet or JSON lines file; memory does not grow with their number.
-
-    How a cell reads depends on that cell and its column's declared type, so any `rows` gives the same.
+def read(path: Path, name: str, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
+    """Yield the cells of one CSV, TSV, Parquet or JSON lines file; memory does not grow with their number.
 
     Args:
         path: The file, packed with gzip or not.
         name: The file, for messages.
-        columns: Those to read, each {"name", "type"}, as in a model's manifest.
-        rows: Of a frame; the last one has what is left.
+        columns: Those to read.
+        rows: Of a table; the last one has what is left.
 
     Raises:
         DataFormatError, DataRejected, ResourceLimit, UnsafeInput: As for `sources.read`, when the
             piece is reached that is wrong.
     """
-    for block in _blocks(_tables(path, name, columns, rows), rows):
-        yield declared.frame(block, columns)
+    yield from _blocks(_tables(path, name, columns, rows), rows)
 
 
-def _tables(path: Path, name: str, columns: Sequence[Mapping[str, str]], rows: int) -> Iterator[pa.Table]:
+def needed(columns: Sequence[str], names: Collection[str], name: str) -> list[str]:
+    """Return the columns that are to be read.
+
+    Raises:
+        DataRejected: The file has no such column; the nearest name is suggested.
+    """
+    for column in columns:
+        if column not in names:
+            raise DataRejected(
+                f"{name}: column {quoted(column)} is missing", fix=did_you_mean(column, list(names))
+            )
+    return list(columns)
+
+
+def _tables(path: Path, name: str, columns: Sequence[str], rows: int) -> Iterator[pa.Table]:
     if lines.is_one(path):
-        whole = lines.load(Content("lines", name, files.read(path, name))).dataset.rows
-        table = pa.Table.from_pandas(whole, preserve_index=False)
-        yield table.select(declared.check(columns, table.column_names, name))
+        table, _ = lines.parse(Content("lines", name, files.read(path, name)))
+        yield table.select(needed(columns, table.column_names, name))
         return
     last, unpack = ending(path.name), path.suffix.lower() not in (*TEXT, *PARQUET)
     if last in PARQUET or (last not in TEXT and _begins_as_parquet(path, name)):
         with _seekable(path, name, unpack=unpack) as file:
-            yield from parquet.pieces(file, name, rows, lambda names: declared.check(columns, names, name))
+            yield from parquet.pieces(file, name, rows, lambda names: needed(columns, names, name))
         return
     if not unpack:
         with files.opened(path, name) as file:  # the end tells Parquet from a text that begins like it
             files.refuse_foreign(files.ends(file), name, "CSV text")
     chunks = files.chunks(path, name, CHUNK, unpack=unpack)
     for table in cutting.tables(chunks, name, "\t" if last in TABS else ","):
-        yield table.select(declared.check(columns, table.column_names, name))
+        yield table.select(needed(columns, table.column_names, name))
 
 
 def _begins_as_parquet(path: Path, name: str) -> bool:

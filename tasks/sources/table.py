@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 
 from tasks.config import Columns, TableSource
-from tasks.dataset import Dataset
 from tasks.errors import DataFormatError, DataRejected, UnsafeInput
 from tasks.records import FileRecord, Finding
-from tasks.sources import delimited, files, infer, parquet
+from tasks.sources import delimited, files, parquet, typed
 from tasks.sources.columns import check_target
 from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
@@ -91,7 +89,7 @@ def load(parts: list[Content], target: str | None, columns: Columns) -> Loaded:
         columns: How declared columns are read.
 
     Returns:
-        The rows; text columns have dtype `str`, the others int64, float64, bool or datetime64.
+        The rows in canonical values, with the schema that they were read by.
 
     Raises:
         DataFormatError: Bytes that are not what the name says.
@@ -99,37 +97,31 @@ def load(parts: list[Content], target: str | None, columns: Columns) -> Loaded:
     """
     if len(parts) > 1:
         parquet.check_same([(part.name, parquet.schema(part)) for part in parts])
-    frames: list[pd.DataFrame] = []
+    tables: list[pa.Table] = []
     records: list[FileRecord] = []
     findings: list[Finding] = []
     for part in parts:
-        table = _parse(part, columns)
+        table = parse(part)
         check_target(target, table.column_names, part.name)
-        findings += infer.doubts(table, columns, sum(record.rows for record in records))
+        findings += delimited.unnamed(table, part.name)
         records.append(FileRecord(name=part.name, rows=table.num_rows, sha256=files.sha256(part.data)))
-        frames.append(infer.frame(table))
-    rows = frames[0] if len(frames) == 1 else _joined(frames)
-    return Loaded(
-        dataset=Dataset(rows),
-        fingerprint=files.fingerprint(parts),
-        files=tuple(records),
-        findings=tuple(findings),
-    )
+        tables.append(table)
+    cells = tables[0] if len(tables) == 1 else parquet.joined(tables)
+    written = not is_parquet(parts[0])
+    return typed.load(cells, columns, files.fingerprint(parts), tuple(records), findings, written=written)
 
 
-def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    rows = pd.concat(frames, ignore_index=True)
-    rows.index = pd.RangeIndex(len(rows), name="row")
-    return rows
+def parse(part: Content) -> pa.Table:
+    """Return the cells of one file, as what its ending says it is; without one, as what its bytes are."""
+    if is_parquet(part):
+        return parquet.parse(part)
+    return delimited.parse(part.data, part.name, "\t" if ending(part.name) in TABS else ",")
 
 
-def _parse(part: Content, columns: Columns) -> pa.Table:
-    """One file, as what its ending says it is; without a known ending, as what its bytes are."""
+def is_parquet(part: Content) -> bool:
+    """Whether a file is one of Parquet, by its name's ending, or by its bytes where that says nothing."""
     last = ending(part.name)
-    if last in PARQUET or (last not in TEXT and files.is_parquet(part.data)):
-        return parquet.parse(part, columns)
-    text = delimited.parse(part.data, part.name, "\t" if last in TABS else ",")
-    return infer.typed(text, columns, part.name)
+    return last in PARQUET or (last not in TEXT and files.is_parquet(part.data))
 
 
 def ending(name: str) -> str:

@@ -12,7 +12,8 @@ from tasks import store
 from tasks.config import Split, Task
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected, did_you_mean, quoted
-from tasks.splitting import leaks, near
+from tasks.splitting import leaks
+from tasks.splitting.near_duplicates import search as near
 from tasks.splitting.pairs import Leak, files_of
 
 FILE = "leaks.json"
@@ -81,11 +82,14 @@ def audit(
         text: The column of texts, where that is the only feature.
 
     Raises:
-        ConfigError: `split.apart` or `split.trusted` names no column.
+        ConfigError: `split.disjoint_by` or `split.allow_leaky` names no column.
     """
     leaks.prove(parts, data.rows)
     rows = data.rows
-    for setting, name in (("apart", rules.apart), *(("trusted", name) for name in rules.trusted)):
+    for setting, name in (
+        ("disjoint_by", rules.disjoint_by),
+        *(("allow_leaky", name) for name in rules.allow_leaky),
+    ):
         if name is not None and name not in rows.columns:
             raise ConfigError(
                 f"split.{setting}: no column {quoted(name)} in the cleaned rows",
@@ -97,14 +101,14 @@ def audit(
     alone = "digest" if data.pixels is not None else text
     if alone is not None:
         features, whole = [alone], [alone, target]
-    share, close = near.find(data, parts, [*features, target], text=text, most=rules.near)
+    share, close = near.find(data, parts, [*features, target], text=text, most=rules.max_near_duplicates)
     files = files_of(data)
     copied = leaks.copies(rows, parts, whole, files)
     found = [copied or close]  # what is the same is nearly the same, too
-    if rules.apart is not None:
-        found.append(leaks.groups(rows, parts, rules.apart, files))
+    if rules.disjoint_by is not None:
+        found.append(leaks.groups(rows, parts, rules.disjoint_by, files))
     if alone is None:
-        tried = [name for name in features if name not in rules.trusted]
+        tried = [name for name in features if name not in rules.allow_leaky]
         found += leaks.giveaways(rows, parts, tried, target, kind)
     return Audit(
         leaks=tuple(_allowed(leak, rules) for leak in found if leak is not None),

@@ -69,7 +69,7 @@ def copies(
 def groups(rows: pd.DataFrame, parts: pd.Series, column: str, files: pd.Series | None = None) -> Leak | None:
     """What is said when a value of a column, gaps aside, stands in two parts."""
     there = rows[column].notna().to_numpy()
-    what = f"values of {quoted(column)}, which split.apart keeps in one part each, stand in several"
+    what = f"values of {quoted(column)}, which split.disjoint_by keeps in one part each, stand in several"
     fix = f"split by it: split.strategy: group, split.column: {column}"
     return _shared("groups", what, fix, straddling(rows[there], parts[there], [column]), files)
 
@@ -104,7 +104,7 @@ def giveaways(
     found = scores(rows, parts, features, target, kind)
     suspected = [name for name, score in found.items() if score >= SUSPICIOUS]
     sure = surely(rows[(parts != "test").to_numpy()], suspected, target, kind)
-    fix = "or in split.trusted if it may be known before"
+    fix = "or in split.allow_leaky if it may be known before"
     return [Leak("telltale", _told(name, found[name], kind), fix) for name in sure]
 
 

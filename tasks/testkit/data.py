@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tasks.dataset import Dataset
+from tasks.features.schema import ROW, types_of
 from tasks.own.contracts import Context
 from tasks.sources.idx import describe
 
@@ -32,7 +33,7 @@ def tiny_table(rows: int = 120, seed: int = 0) -> pd.DataFrame:
     frame["built"] = pd.Timestamp("2000-01-01") + pd.to_timedelta(rng.integers(0, 9000, rows), unit="D")
     frame["price"] = (price + rng.normal(0, 2.0, rows)).round(2)
     frame["dear"] = pd.Series(np.where(price > np.median(price), "yes", "no"), dtype="str")
-    return frame.rename_axis("row")
+    return frame.rename_axis(ROW)
 
 
 def tiny_images(count: int = 60, size: int = 8, *, colour: bool = False, seed: int = 0) -> Dataset:
@@ -56,7 +57,7 @@ def tiny_texts(rows: int = 120, seed: int = 0) -> pd.DataFrame:
     words = [rng.choice(GOOD if label == "good" else BAD, 2) for label in labels]
     texts = [f"film {rng.integers(1, 999)}: a {a} story, {b} to the end" for a, b in words]
     frame = pd.DataFrame({"text": pd.Series(texts, dtype="str"), "label": pd.Series(labels, dtype="str")})
-    return frame.rename_axis("row")
+    return frame.rename_axis(ROW)
 
 
 def tiny_context(folder: Path, rows: pd.DataFrame | None = None, target: str = "price") -> Context:
@@ -72,6 +73,7 @@ def tiny_context(folder: Path, rows: pd.DataFrame | None = None, target: str = "
     from tasks.records import Step, ValidateRecord  # noqa: PLC0415
     from tasks.split import split  # noqa: PLC0415
     from tasks.store import remember  # noqa: PLC0415
+    from tasks.tables import table as table_of  # noqa: PLC0415
 
     table = tiny_table() if rows is None else rows
     kind = "regression" if pd.api.types.is_numeric_dtype(table[target]) else "classification"
@@ -87,11 +89,12 @@ def tiny_context(folder: Path, rows: pd.DataFrame | None = None, target: str = "
     )  # fmt: skip
 
     def accepted(place: Path) -> ValidateRecord:
-        Dataset(table).save(place)
+        types = types_of(table)
+        table_of.save(place, Dataset(table), types, len(table))
         return ValidateRecord(
             step=Step(name="validate"), folder=place, fingerprint="0" * 64, files=(), read=len(table),
             kept=len(table), quarantined=0, reasons={}, findings=(), expectations=0,
-            columns=tuple(table.columns),
+            columns=tuple(table.columns), types=types,
         )  # fmt: skip
 
     raw = remember(folder, "validate", {"tiny": len(table)}, ValidateRecord, accepted)

@@ -100,8 +100,8 @@ def engine(name: str, workers: int) -> Iterator[Callable[[], float]]:
     if name == "here":
         yield spent
         return
-    from tasks.streaming import mapping
-    from tasks.streaming.mapping import processes
+    from tasks.tables import mapping
+    from tasks.tables.mapping import processes
 
     with ExitStack() as stack:
         if name == "dask":

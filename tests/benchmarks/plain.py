@@ -60,16 +60,18 @@ def run(project: str, source: Path | None, settings: tuple[str, ...]) -> dict[st
     from tasks.ladder.rows import Rows
     from tasks.ladder.rungs import compare_all
     from tasks.learning import scoring
+    from tasks.splitting.assign import assign_splits
     from tasks.splitting.parts import PARTS
+    from tasks.tables.opening import of_frame
 
     loaded = config.load(ROOT, project, source=source, settings=settings)
     c = loaded.config
     raw = sources.read(c.source, loaded.folder, c.target, c.columns).dataset
     check(raw.rows, c.target)
     data = clean.tidy(raw, [operation.model_dump() for operation in c.clean], c.target, c.columns.text).data
-    dealt = split.deal(
-        data.rows, c.split, target=c.target, kind=c.task, seed=c.seed, images=data.pixels is not None
-    )
+    how = {"target": c.target, "kind": c.task, "seed": c.seed, "drop": c.columns.drop, "text": c.columns.text}
+    plan = split.planned(data.rows, c.split, images=data.pixels is not None, **how)
+    dealt = assign_splits(of_frame(data.rows), plan).parts
     train, validation, test = (data.take((dealt == part).to_numpy()) for part in PARTS)
     with tempfile.TemporaryDirectory() as place:
         bundle = Path(place) / "model"

@@ -103,6 +103,7 @@ def test_predict(ending: str, yard, trained, ring_rows: pd.DataFrame, tmp_path: 
         "output": "",
         "rows": 40,
         "bad": 1,
+        "unfamiliar": {},
     }
     read = pd.read_csv(output) if ending == "csv" else pd.read_parquet(output)
     assert list(read.columns) == ["prediction", "probability", "model_version", "error"]

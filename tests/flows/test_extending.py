@@ -83,7 +83,7 @@ def look(context, least):
 '''
 SETTINGS = {
     # What the operation makes is the answer, near enough: that is the point of it here.
-    "split": "split: {strategy: stratified, validation: 0.15, test: 0.3, trusted: [radius]}",
+    "split": "split: {strategy: stratified, validation: 0.15, test: 0.3, allow_leaky: [radius]}",
     "source": 'source: {kind: "parts_of_rings:load", options: {rows: 300}}',
     "clean": 'clean: [{trim: [colour]}, {"parts_of_rings:radius": {name: radius}}]',
     "network": 'network: {kind: "parts_of_rings:Net", options: {width: 24}}',
@@ -264,7 +264,7 @@ def test_an_error_of_a_part_is_not_called_ours(yard, own):
 
 @pytest.mark.parametrize(("network", "learned"), [(None, True), ("{kind: neuron}", False)])
 def test_a_few_batches_by_heart(yard, own, network, learned):
-    plain = [f"network={network}", "clean=[]", "steps=[]", "split.trusted=[]"]
+    plain = [f"network={network}", "clean=[]", "steps=[]", "split.allow_leaky=[]"]
     more = [] if network is None else [word for setting in plain for word in ("--set", setting)]
     answer = yard("train", "own", "--overfit-batches", "2", "--json", *more)
     assert answer.code == (0 if learned else 1), answer.err

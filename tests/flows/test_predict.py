@@ -20,8 +20,9 @@ from flows.scoring.chosen import Chosen
 from tasks import sources
 from tasks.config import Columns, TableSource
 from tasks.errors import ConfigError, DataFormatError, DataRejected
+from tasks.features.schema import types_of
 from tasks.ladder.intervals import Interval
-from tasks.learning import raw, scoring
+from tasks.learning import scoring
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.targets import Labels, Scale
 from tasks.predictions import Predictions
@@ -48,7 +49,7 @@ def write_bundle(folder: Path, target: Labels | Scale) -> Path:
     encoder = Encoder(TableInputs.fit(rows, ["x", "n", "day"], ["town"], "standard"), target)
     network = {"kind": "mlp", "hidden": [33], "dropout": 0.0, "members": 1, "bins": 0, "bin_width": 8}
     network["embedding"] = 4
-    columns = [{"name": n, "type": raw.type_name(rows[n].dtype)} for n in rows.columns if n != "y"]
+    columns = [{"name": n, "type": kind} for n, kind in types_of(rows).items() if n != "y"]
     identity = [*columns, {"name": "y", "type": "number"}]
     kind = "regression" if isinstance(target, Scale) else "classification"
     what = scoring.Bundle(kind, "y", network, columns, None, [{"trim": ["town"]}], ["y"], identity)
@@ -114,7 +115,7 @@ def test_bad_rows_are_marked_wherever_they_stand(
     assert (done.rows, done.bad, done.bounded) == (100, 3, True)
     assert told == [16] * 6 + [4]
     assert np.flatnonzero(found["error"].notna()).tolist() == [3, 16, 99]
-    assert set(found["error"].dropna()) == {"column 'n' holds no integer"}
+    assert set(found["error"].dropna()) == {"column 'n' holds no whole number"}
     for name in ("prediction", "low", "high"):
         assert np.flatnonzero(found[name].isna()).tolist() == [3, 16, 99]
     assert (found["model_version"] == 7).all()
@@ -283,7 +284,7 @@ def test_pictures_at_any_depth_and_one_alone(
 
 
 def test_an_answer_for_every_row_in_the_columns_that_were_promised() -> None:
-    given = Predictions(np.array([3, 7, 1]), np.full((3, 2), 0.5), np.array([0, 1]))
+    given = Predictions(np.array([3, 7, 1]), np.full((3, 3), 0.5), np.array([1, 3, 7]))
     schema = answers.columns({"classes": [1, 3, 7]}, None, folder=True)
     table = answers.table(schema, given, {1: "no good"}, version=4, interval=None, file="a.csv")
     assert table.schema == schema

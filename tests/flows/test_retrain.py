@@ -206,6 +206,22 @@ def test_new_data_that_arrives_trains(yard, first, second, ring_rows, tmp_path) 
     assert "was rejected" in why(retrain(yard, *rules))
 
 
+def test_a_champion_of_another_split_is_judged_on_rows_that_it_never_saw(yard, first) -> None:
+    other = ("--set", "seed=7", "--set", "gate=[{not_worse_than: champion}]")
+    rejected = retrain(yard, *other)
+    assert rejected["outcome"] == "rejected"
+    reason = "; ".join(rejected["reasons"])
+    assert "it was trained under another split" in reason
+    command = "modelyard retrain again --set split.exclude_seen=true"
+    assert command in reason
+    judged = retrain(yard, *other, *command.split()[3:])
+    champion = next(score for score in judged["scores"] if score["name"] == "champion")
+    assert champion["value"] is not None
+    assert judged["split"]["test"] == rejected["split"]["test"]
+    assert any("split.exclude_seen" in text for text in judged["warnings"])
+    assert judged["verdicts"][-1]["against"] == "champion"
+
+
 def test_nobody_takes_a_run_without_servers(yard, first) -> None:
     answer = yard("retrain", "again", "--no-wait")
     assert answer.code == 2

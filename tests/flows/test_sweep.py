@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
@@ -140,16 +141,20 @@ def test_test_rows_are_never_looked_at(yard, make, ring_rows: pd.DataFrame) -> N
     """With other values in the test rows each trial ends in the same bits."""
     from tasks.splitting import parts
 
-    make("kept", ring_rows)
-    first = yard("sweep", "kept", "--trials", "1", "--json").document
+    # The parts are named by a column: changed rows would else change theirs.
+    named = ring_rows.assign(
+        part=np.resize(["train", "train", "test", "train", "validation"], len(ring_rows))
+    )
+    sweep = ("--set", "split={strategy: column, column: part}", "--trials", "1", "--json")
+    make("kept", named)
+    first = yard("sweep", "kept", *sweep).document
     folder = next((yard.root / "data" / "kept" / "work" / "split").glob("*/parts.parquet")).parent
     dealt = parts.load(folder)
-    poisoned = ring_rows.copy()
-    # Labels stay: the split is stratified by them.
+    poisoned = named.copy()
     unseen = dealt.index[dealt == "test"]
     poisoned.loc[unseen, "x"] = [5 + i / 100 for i in range(len(unseen))]
     make("poisoned", poisoned)
-    other = yard("sweep", "poisoned", "--trials", "1", "--json").document
+    other = yard("sweep", "poisoned", *sweep).document
     spoiled = next((yard.root / "data" / "poisoned" / "work" / "split").glob("*/parts.parquet")).parent
     assert (parts.load(spoiled) == dealt).all()
     assert [row["log_loss"] for row in other["trials"]] == [row["log_loss"] for row in first["trials"]]

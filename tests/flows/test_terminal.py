@@ -71,3 +71,30 @@ def test_ladder_ends_with_the_candidate() -> None:
     first, last = outcome.ladder(scores, verdicts)
     assert (first["rung"], first["candidate is"], first["by"]) == ("majority", "better", "0.4 (0.3 … 0.5)")
     assert (last["rung"], last["candidate is"]) == ("candidate", "")
+
+
+def test_rows_are_shown_where_the_champion_was_judged_on_fewer() -> None:
+    scores = [
+        {"name": name, "value": 0.9, "low": 0.8, "high": 1.0, "rows": rows, "metrics": {}}
+        for name, rows in (("majority", 114), ("champion", 60), ("broken", 0), ("candidate", 114))
+    ]
+    rows = {row["rung"]: row.get("rows") for row in outcome.ladder(scores, [])}
+    assert rows == {"majority": "114", "champion": "60", "broken": "", "candidate": "114"}
+    alike = [{**score, "rows": 114} for score in scores]
+    assert all("rows" not in row for row in outcome.ladder(alike, []))
+
+
+def test_a_rejection_says_what_to_do_next() -> None:
+    summary = {
+        "project": "made", "outcome": "rejected", "metric": "mae", "scores": [], "verdicts": [],
+        "reasons": ["worse than [ridge]"], "model": None, "report": None, "run_id": "r", "seconds": 1.0,
+        "next": [
+            {"command": "modelyard train made --set 'network={kind: neuron}'", "why": "ridge is the best"},
+            {"command": None, "why": "give more rows"},
+        ],
+    }  # fmt: skip
+    stream = io.StringIO()
+    terminal.show_summary(Console(file=stream, width=120, highlight=False), summary)
+    lines = stream.getvalue().splitlines()
+    at = lines.index("next    modelyard train made --set 'network={kind: neuron}'")
+    assert lines[at + 1 : at + 3] == ["        ridge is the best", "next    give more rows"]

@@ -144,6 +144,8 @@ def test_rejected_is_a_finished_run(yard, trained) -> None:
     assert answer.document["outcome"] == "rejected"
     assert answer.document["model"] is None
     assert answer.document["reasons"]
+    (only,) = answer.document["next"]
+    assert only["command"] == f"modelyard sweep rings --set '{IMPOSSIBLE[1]}'"
     assert yard.versions() == before
     run, tasks, _, _ = flow_run(yard, answer.document["flow_run_id"])
     assert run.state.is_completed()
@@ -157,7 +159,15 @@ def test_lines_in_a_pipe(yard, trained) -> None:
     assert "\x1b" not in answer.out
     for step in STEPS:
         assert f"✓ {step}" in answer.out
-    for word in ("candidate", "majority", "logistic", "rejected", "reports/", "modelyard ui"):
+    for word in (
+        "candidate",
+        "majority",
+        "logistic",
+        "rejected",
+        "reports/",
+        "modelyard ui",
+        "next    modelyard sweep",
+    ):
         assert word in answer.out
     assert answer.err == ""
 

@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.clean import clean, tidy
+from tasks.clean import clean
 from tasks.cleaning import content
 from tasks.config import Keep, Missing, Rename, Trim, Types
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, DataRejected
+from tasks.features.schema import ROW, types_of
 from tasks.records import FileRecord, Step, ValidateRecord
+from tasks.tables import table as table_of
 
 
 def table(ids=None, **columns):
@@ -32,7 +34,8 @@ def images(labels, pictures, parts):
 def validated(tmp_path, data, *, quarantined=0):
     folder = tmp_path / "validated"
     folder.mkdir(exist_ok=True)
-    data.save(folder)
+    types = types_of(data.rows)
+    table_of.save(folder, data, types, len(data) + quarantined)
     read = len(data) + quarantined
     return ValidateRecord(
         step=Step(name="validate"),
@@ -46,6 +49,7 @@ def validated(tmp_path, data, *, quarantined=0):
         findings=(),
         expectations=0,
         columns=tuple(data.rows.columns),
+        types=types,
     )
 
 
@@ -63,7 +67,7 @@ def test_every_row_that_was_read_is_accounted_for(tmp_path):
     assert record.operations == (("types", 4), ("keep", 1), ("duplicates", 1))
     kept = Dataset.load(record.folder).rows
     assert list(kept.index) == [0, 3]
-    assert kept.index.name == "row"
+    assert kept.index.name == ROW
     assert kept["a"].tolist() == [1.0, 3.0]
 
 
@@ -132,26 +136,31 @@ def test_of_exact_duplicates_the_first_stays_gaps_counting_as_equal(tmp_path):
     assert record.operations == (("duplicates", 2),)
 
 
-def test_rows_that_cleaning_made_equal_are_duplicates_and_another_target_is_not():
-    done = tidy(table(a=["x ", "x", "x"], y=[1, 1, 2]), [{"trim": ["a"]}], "y")
-    assert list(done.data.rows.index) == [0, 2]
+def test_rows_that_cleaning_made_equal_are_duplicates_and_another_target_is_not(tmp_path):
+    record = run(tmp_path, table(a=["x ", "x", "x"], y=[1, 1, 2]), Trim(trim=("a",)))
+    assert list(Dataset.load(record.folder).rows.index) == [0, 2]
 
 
-def test_a_bad_first_row_does_not_take_its_good_twin_along():
-    done = tidy(
-        table(a=["5", "5"], n=["x", "1"], y=[1, 1]),
-        [{"types": {"n": "number"}}, {"missing": {"n": ["1"]}}],
-        "y",
-    )
-    assert list(done.data.rows.index) == [1]
-    assert (len(done.bad), done.dropped) == (1, 0)
+def test_a_bad_first_row_does_not_take_its_good_twin_along(tmp_path):
+    data = table(a=["5", "5"], n=["x", "1"], y=[1, 1])
+    record = run(tmp_path, data, Types(types={"n": "number"}), Missing(missing={"n": ("1",)}))
+    assert list(Dataset.load(record.folder).rows.index) == [1]
+    assert (record.quarantined, record.dropped) == (1, 0)
 
 
-def test_images_are_duplicates_by_pixels_and_label_within_one_part():
+def test_images_are_duplicates_by_pixels_and_label_within_one_part(tmp_path):
     data = images([3, 3, 4, 3, 3], [7, 7, 7, 8, 7], ["train", "train", "train", "train", "test"])
-    done = tidy(data, [], "label")
-    assert list(done.data.rows.index) == [0, 2, 3, 4]
-    assert done.data.pixels[:, 0, 0].tolist() == [7, 7, 8, 7]
+    record = run(tmp_path, data, target="label")
+    kept = Dataset.load(record.folder)
+    assert list(kept.rows.index) == [0, 2, 3, 4]
+    assert kept.pixels[:, 0, 0].tolist() == [7, 7, 8, 7]
+
+
+def test_texts_are_duplicates_by_text_and_label(tmp_path):
+    data = table(t=["a", "a", "a"], id=[1, 2, 3], y=["p", "p", "q"])
+    before = validated(tmp_path, data)
+    record = clean.fn(before, (), "y", 0.5, tmp_path / "work", "t")
+    assert list(Dataset.load(record.folder).rows.index) == [0, 2]
 
 
 # --- reuse and digest -----------------------------------------------------------------------------------

@@ -50,6 +50,14 @@ def lines(caught):
 # --- what is right --------------------------------------------------------------------------------------
 
 
+def test_a_gate_may_name_the_dummy_where_no_baseline_does(load):
+    settings = ("evaluate.baselines=[ridge]", "gate=[{better_than: median, by: 2}]")
+    project = load(*settings)
+    assert project.settings == settings
+    assert config.with_dummy("regression", project.config.evaluate.baselines) == ("median", "ridge")
+    assert config.with_dummy("classification", ("svm", "majority")) == ("svm", "majority")
+
+
 def test_a_base_model_in_the_project_is_named_by_its_whole_path(load, tmp_path):
     (tmp_path / "data" / "toy" / "tiny").mkdir(parents=True)
     named = {
@@ -226,6 +234,9 @@ WRONG = {
     "split.test=1": "split.test: got 1; input should be less than 1",
     "split.test=0.9": "split: validation 0.15 + test 0.9 leave no rows to train on",
     "split.strategy=group": "split: strategy 'group' needs split.column, the name of a column",
+    "split.near=0.1": "split.near: is called split.max_near_duplicates now; rename the key",
+    "split.apart=who": "split.apart: is called split.disjoint_by now; rename the key",
+    "split.trusted=[x]": "split.trusted: is called split.allow_leaky now; rename the key",
     "split.strategy=grop": "split.strategy: got 'grop'; did you mean 'group'?",
     "clean=[{tirm: [a]}]": "clean.0: got a mapping; expected one operation of: types, trim, case, missing, scale, rename, keep, only, normalise or package.module:function",
     "clean=[trim]": "clean.0: got 'trim'; expected one operation of: types, trim, case, missing, scale, rename, keep, only, normalise or package.module:function",

@@ -12,6 +12,7 @@ from tasks.config import BetterThan, Columns, Encode, Evaluate, Limit, NotWorseT
 from tasks.dataset import Dataset
 from tasks.errors import ArtifactTampered, ConfigError, DataRejected
 from tasks.evaluate import evaluate
+from tasks.features.schema import types_of
 from tasks.ladder import ahead, baselines
 from tasks.ladder.baselines import Answer
 from tasks.ladder.rows import read_rows
@@ -28,6 +29,7 @@ from tasks.records import (
     from_json,
     to_json,
 )
+from tasks.tables import table as table_of
 
 STEP = Step(name="made")
 
@@ -47,7 +49,7 @@ class Yard:
             (self.home / name).mkdir(parents=True, exist_ok=True)
         raw = self.data.rows.copy()
         raw["junk"] = "only in the raw rows"
-        Dataset(raw, self.data.pixels).save(self.home / "raw")
+        table_of.save(self.home / "raw", Dataset(raw, self.data.pixels), types_of(raw), len(raw))
         self.data.save(self.home / "clean")
         self.part.to_frame("part").to_parquet(self.home / "split" / "parts.parquet")
 
@@ -74,6 +76,7 @@ class Yard:
             "raw": ValidateRecord(
                 step=STEP, folder=self.home / "raw", fingerprint="f", files=(), read=rows, kept=rows,
                 quarantined=0, reasons={}, findings=(), expectations=1, columns=tuple(self.data.rows.columns),
+                types=types_of(self.data.rows),
             ),
             "cleaned": CleanRecord(
                 step=STEP, folder=self.home / "clean", digest="d", read=rows, kept=rows, dropped=0,
@@ -298,10 +301,10 @@ def test_the_champion_is_scored_again_on_the_same_rows(prices, answers):
     gate = (NotWorseThan(not_worse_than="champion"), BetterThan(better_than="champion"))
     found = prices.run(rules=MAE, gate=gate, champion=crown)
     last = found.verdicts[-1]
-    assert (last.against, last.verdict, last.difference, last.low, last.high) == (
-        "champion", "indistinguishable", 0.0, 0.0, 0.0,
-    )  # fmt: skip
-    assert [result.passed for result in found.gate] == [True, False]
+    assert (last.against, last.verdict, last.difference) == ("champion", "indistinguishable", 0.0)
+    assert math.isnan(last.low) and math.isnan(last.high)
+    assert [result.passed for result in found.gate] == [True, True, False]
+    assert found.gate[1].reason.endswith("answer every row alike in mae")
     assert found.score("champion").note == "version 3"
     assert "champion" in pd.read_parquet(found.folder / "predictions.parquet").columns
     assert not any("champion" in line for line in found.warnings)
@@ -358,20 +361,66 @@ def test_a_champion_is_judged_only_on_rows_that_it_was_not_trained_on(prices, an
     assert found.score("champion").note == f"version 3, on the {left} test rows that it was not trained on"
     assert found.warnings[0] == f"champion: {found.score('champion').note}"
     assert found.verdicts[-1].verdict == "better"
+    assert found.fewer == (found.score("champion"),)
+    assert (found.score("champion").rows, found.score("candidate").rows) == (left, len(prices.test))
+    assert found.gate[1].reason.endswith(f", on {left} of the {len(prices.test)} test rows")
+    assert "candidate is better than champion in mae by" in found.gate[1].reason
     assert found.score("candidate").value == prices.run(rules=MAE, gate=()).score("candidate").value
 
     answers["crown has seen"] = list(prices.test.index[:-5])
     again = ModelVersion(name="prices", version=4, folder=prices.model("crown"))
     found = prices.run(rules=MAE, gate=(NotWorseThan(not_worse_than="champion"),), champion=again)
     assert not found.passed
-    assert "too many to be compared on the rest" in found.reasons[0]
+    assert "under another split" in found.reasons[0]
+    assert "modelyard retrain PROJECT --set split.exclude_seen=true" in found.reasons[0]
 
 
 def test_the_first_model_needs_no_champion(prices, answers):
     answers["fitted"] = good(prices)
     found = prices.run(rules=MAE, gate=(NotWorseThan(not_worse_than="champion"),))
     assert found.passed
-    assert found.gate[0].reason == "no champion yet"
+    assert found.gate[1].reason == "no champion yet"
+
+
+@pytest.mark.parametrize("listed", [("ridge",), ("median", "ridge")])
+def test_the_dummy_is_always_asked_and_has_to_be_beaten(prices, answers, listed):
+    rules = MAE.model_copy(update={"baselines": listed})
+    answers["fitted"] = good(prices)
+    found = prices.run(rules=rules, gate=())
+    assert found.passed
+    assert [score.name for score in found.scores] == ["candidate", "median", "ridge"]
+    assert [result.criterion for result in found.gate] == ["better_than: median"]
+    middle = prices.data.rows["price"].median()
+    answers["constant"] = lambda rows: Predictions(np.full(len(rows), middle))
+    found = prices.run(rules=rules, gate=(), fitted=replace(prices.fitted(), folder=prices.model("constant")))
+    assert not found.passed
+    assert "indistinguishable from median" in found.reasons[0]
+
+
+def test_a_dummy_that_is_asked_for_with_a_margin_is_asked_for_once(prices, answers):
+    answers["fitted"] = good(prices)
+    found = prices.run(rules=MAE, gate=(BetterThan(better_than="median", by=1e9),))
+    assert [result.criterion for result in found.gate] == ["better_than: median by 1e+09"]
+    assert not found.passed
+
+
+def test_probabilities_worse_than_the_shares_of_the_classes_are_warned_about(digits, answers):
+    answers["fitted"] = sure(digits)
+    assert not any("log_loss" in line for line in digits.run(rules=ACCURACY).warnings)
+
+    def certain(pixels):
+        """Almost always right, and sure of it where it is not."""
+        right = sure(digits)(pixels)
+        classes = right.classes.tolist()
+        values = right.values.copy()
+        values[::8] = [classes[(classes.index(v) + 1) % len(classes)] for v in values[::8]]
+        probabilities = (values[:, None] == right.classes).astype(float)
+        return Predictions(values, probabilities, right.classes)
+
+    answers["certain"] = certain
+    found = digits.run(rules=ACCURACY, fitted=replace(digits.fitted(), folder=digits.model("certain")))
+    assert found.passed
+    assert any("log_loss" in line and "worse than majority's" in line for line in found.warnings)
 
 
 def test_a_baseline_that_raises_is_reported_and_closes_its_criteria_only(prices, answers, monkeypatch):
@@ -395,7 +444,8 @@ def test_a_network_that_gains_nothing_is_told_so(prices, answers):
     answers["fitted"] = good(prices, noise=0.5)
     found = prices.run(rules=MAE, gate=(BetterThan(better_than="ridge"),))
     assert not found.passed
-    assert "worse than ridge" in found.reasons[0]
+    assert "worse than median" in found.reasons[0]
+    assert "worse than ridge" in found.reasons[1]
     assert "the candidate is worse than ridge, which is simpler" in found.warnings
 
 
@@ -416,7 +466,7 @@ def test_a_floor_may_be_set_in_another_metric_than_the_projects(prices, answers)
 
 
 def test_what_did_not_change_is_not_done_again(prices, answers):
-    answers.update(fitted=good(prices), crown=good(prices))
+    answers.update(fitted=good(prices), crown=good(prices, noise=0.2))
     crown = ModelVersion(name="prices", version=3, folder=prices.model("crown"))
     first = prices.run(rules=MAE, champion=crown)
     again = prices.run(rules=MAE, champion=replace(crown, aliases=("champion",)))
@@ -426,7 +476,7 @@ def test_what_did_not_change_is_not_done_again(prices, answers):
         {"champion": None},
         {"seed": 1},
         {"exclude": ("rooms",)},
-        {"gate": (BetterThan(better_than="median"),)},
+        {"gate": (BetterThan(better_than="ridge"),)},
         {"encode": Encode(target="log")},
     ):
         other = prices.run(rules=MAE, **{"champion": crown, **change})

@@ -12,14 +12,18 @@ import torch
 from tasks.config import Augment, Cnn, Columns, Custom, Encode, Fit, Mlp, Neuron, Trim
 from tasks.dataset import Dataset
 from tasks.errors import ConfigError, ResourceLimit, TrainingDiverged, Unavailable
-from tasks.fit import class_weights, fit, fit_encoder, make_loss, make_task
+from tasks.features.schema import types_of
+from tasks.fit import fit, fit_encoder, make_task
 from tasks.learning import checkpoints, scoring, training
 from tasks.learning.augment import mirror_images
+from tasks.learning.encode import Encoder, ImageInputs
+from tasks.learning.loop.loss import class_weights, make_loss
 from tasks.learning.loop.remarks import gap_warning
 from tasks.learning.targets import Labels, Scale
 from tasks.records import CleanRecord, Epoch, FitRecord, RunRef, SplitRecord, Step, ValidateRecord
 from tasks.registry import tracking
 from tasks.splitting import parts
+from tasks.tables import table as table_of
 
 
 def prepared(folder: Path, raw: Dataset, cleaned: Dataset | None = None) -> dict[str, Any]:
@@ -27,7 +31,7 @@ def prepared(folder: Path, raw: Dataset, cleaned: Dataset | None = None) -> dict
     cleaned = cleaned or raw
     for name, data in (("raw", raw), ("cleaned", cleaned)):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        data.save(folder / name)
+        table_of.save(folder / name, data, types_of(data.rows), len(raw))
     dealt = pd.Series(np.resize(["train", "train", "train", "train", "validation", "test"], len(cleaned)))
     dealt.index = cleaned.rows.index
     (folder / "split").mkdir(exist_ok=True)
@@ -37,6 +41,7 @@ def prepared(folder: Path, raw: Dataset, cleaned: Dataset | None = None) -> dict
         "raw": ValidateRecord(
             step=step, folder=folder / "raw", fingerprint="f", files=(), read=rows, kept=rows, quarantined=0,
             reasons={}, findings=(), expectations=1, columns=tuple(raw.rows.columns),
+            types=types_of(raw.rows),
         ),
         "cleaned": CleanRecord(
             step=step, folder=folder / "cleaned", digest="c", read=rows, kept=rows, dropped=0, quarantined=0,
@@ -91,7 +96,7 @@ def test_a_table_becomes_a_model_that_takes_raw_rows(tmp_path: Path, houses: pd.
         {"name": "area", "type": "number"},
         {"name": "rooms", "type": "integer"},
         {"name": "garden", "type": "number"},
-        {"name": "town", "type": "text"},
+        {"name": "town", "type": "category"},
     ]
     answers = model.predict(raw.drop(columns="price"))
     error = np.abs(answers.values - houses["price"]).mean()
@@ -344,18 +349,43 @@ def test_epochs_reach_tracking_and_its_absence_stops_nothing(
 def test_balanced_weights_agree_with_scikit_learn() -> None:
     from sklearn.utils.class_weight import compute_class_weight
 
-    labels = Labels(("a", "b", "c"), (60, 30, 10))
+    labels = Labels(("a", "b", "c"), (60, 30, 10), balanced=True)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=np.repeat([0, 1, 2], [60, 30, 10]))
-    np.testing.assert_allclose(class_weights(labels, "balanced"), expected, rtol=1e-6)  # type: ignore[arg-type]
-    assert class_weights(labels, "none") is None
+    np.testing.assert_allclose(class_weights(labels), expected, rtol=1e-6)  # type: ignore[arg-type]
+    assert class_weights(dataclasses.replace(labels, balanced=False)) is None
+
+
+def test_with_class_weights_log_loss_weighs_the_rows_that_pick_the_epoch_as_the_loss_does() -> None:
+    target = pd.Series(["a"] * 9 + ["b"])
+    inputs = ImageInputs.fit(np.ones((2, 8, 8), dtype=np.uint8))
+    for balanced in (False, True):
+        labels = Labels(("a", "b"), (9, 1), balanced=balanced)
+        task = make_task(Encoder(inputs, labels), target, Fit(), "log_loss", "classification")
+        frequent, fair = torch.tensor([[2.0, 0.0]] * 10), torch.zeros(10, 2)
+        assert (task.metric(frequent) < task.metric(fair)) != balanced
+        assert task.metric(fair) == pytest.approx(np.log(2))
+
+
+def test_a_bundle_of_balanced_classes_answers_shares_and_finds_the_rare_one(tmp_path: Path) -> None:
+    data = stripes(120)
+    known = data.take(np.flatnonzero((np.arange(120) % 2 == 0) | (np.arange(120) % 12 == 1)))
+    settings = IMAGES["settings"].model_copy(update={"class_weights": "balanced", "epochs": 30})
+    record = fitted(tmp_path, known, **{**IMAGES, "settings": settings})
+    scorer = scoring.load(record.folder)
+    assert record.balanced
+    assert scorer.encoder.target.balanced  # type: ignore[union-attr]
+    answers = scorer.predict(np.asarray(known.pixels))
+    assert answers.probabilities is not None
+    assert (answers.values == "rows").mean() > 0.05
+    assert answers.probabilities[:, 1].mean() < 0.35
 
 
 def test_members_losses_are_averaged() -> None:
     targets, outputs = torch.tensor([0, 1, 1]), torch.randn(4, 3, 2)
-    loss = make_loss(Labels((0, 1), (1, 2)), None)
+    loss = make_loss(Labels((0, 1), (1, 2)))
     each = torch.stack([torch.nn.functional.cross_entropy(o, targets) for o in outputs])
     torch.testing.assert_close(loss(outputs, targets), each.mean())
-    squared = make_loss(Scale(False, 0.0, 1.0, 0.0, 1.0), None)
+    squared = make_loss(Scale(False, 0.0, 1.0, 0.0, 1.0))
     numbers, goals = torch.randn(4, 3, 1), torch.randn(3)
     expected = torch.stack([((n[:, 0] - goals) ** 2).mean() for n in numbers]).mean()
     torch.testing.assert_close(squared(numbers, goals), expected)

@@ -15,6 +15,7 @@ import pytest
 from tasks.config import Columns, Encode, Fit, Neuron, Register
 from tasks.dataset import Dataset
 from tasks.errors import ArtifactTampered, RegistryConflict
+from tasks.features.schema import types_of
 from tasks.fit import fit
 from tasks.learning import scoring
 from tasks.records import (
@@ -27,12 +28,14 @@ from tasks.records import (
     Score,
     SplitRecord,
     Step,
+    Suggestion,
     ValidateRecord,
     Verdict,
 )
 from tasks.register import register
 from tasks.registry import backend, fetching, promotion, reproduce, tracking, versions
 from tasks.registry.ledger import Ledger
+from tasks.tables import table as table_of
 
 ROWS = 120
 
@@ -62,13 +65,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     rows["garden"] = np.where(rng.random(ROWS) < 0.3, np.nan, 40.0)
     rows["price"] = rows["area"] * 1000 + rows["rooms"] * 5000
     rows.index = pd.RangeIndex(ROWS, name="row")
-    Dataset(rows).save(folder / "raw")
+    table_of.save(folder / "raw", Dataset(rows), types_of(rows), ROWS)
     part = pd.Series(np.resize(["train", "train", "validation", "test"], ROWS), rows.index, name="part")
     part.to_frame().to_parquet(folder / "split" / "parts.parquet")
     raw = ValidateRecord(
         step=Step(name="validate"), folder=folder / "raw", fingerprint="f" * 64,
         files=(FileRecord(name="a.csv", rows=ROWS, sha256="0" * 64),), read=ROWS, kept=ROWS, quarantined=0,
         reasons={}, findings=(), expectations=1, columns=tuple(rows.columns),
+        types=types_of(rows),
     )  # fmt: skip
     cleaned = CleanRecord(
         step=Step(name="clean"), folder=folder / "raw", digest="c" * 64, read=ROWS, kept=ROWS, dropped=0,
@@ -165,8 +169,10 @@ def test_a_refused_candidate_makes_no_version(
         made["evaluated"], gate=(GateResult(criterion="x", passed=False, reason="worse than ridge"),)
     )
 
-    record = step(records={"evaluated": refused})
+    advice = (Suggestion(command="modelyard sweep prices", why="searches"),)
+    record = step(records={"evaluated": refused}, advice=advice)
 
+    assert record.next == advice
     assert (record.outcome, record.reasons, record.model) == ("rejected", ("worse than ridge",), None)
     assert versions.versions(uri(home), "prices") == []
     assert asked == []
@@ -178,7 +184,7 @@ def test_the_same_inputs_never_make_a_second_version(
     step()
     record = step()
 
-    assert record.outcome == "skipped"
+    assert (record.outcome, record.next) == ("skipped", ())
     assert record.reasons == ("version 1 was made from the same data, configuration and code",)
     assert record.model is not None
     assert record.model.aliases == ("champion", "challenger")

@@ -83,9 +83,10 @@ def test_texts_are_dropped_by_label_and_where_they_stand_twice(yard: Yard) -> No
     assert kept.count("film number 1") == kept.count("Film") == 1
 
 
-def test_one_text_with_two_labels_is_warned_of(yard: Yard) -> None:
-    rows = reviews()
-    assert yard.warnings(rows, Split(strategy="group", column="topic")) == ()
-    rows += [{**row, "label": "ba"[i % 2]} for i, row in enumerate(rows[:30])]
-    (told,) = yard.warnings(rows, Split())
+def test_one_text_with_two_labels_stays_in_one_part_and_is_warned_of_where_it_cant(yard: Yard) -> None:
+    rows, by_topic = reviews(), Split(strategy="group", column="topic")
+    assert yard.warnings(rows, by_topic) == ()
+    rows += [{**row, "label": "ba"[i % 2], "topic": 1000 + i} for i, row in enumerate(rows[:30])]
+    assert yard.warnings(rows, Split()) == ()
+    (told,) = yard.warnings(rows, by_topic)
     assert "the same features as a row of another part" in told

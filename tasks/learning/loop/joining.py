@@ -18,9 +18,9 @@ from typing import Any
 
 from tasks import lease
 from tasks.config import Training
+from tasks.config.project import look_in
 from tasks.learning.loop import group
 from tasks.learning.loop.member import OWNER
-from tasks.own import extension
 
 LOOK_SECONDS = 1.0
 """Between two looks for a group."""
@@ -48,7 +48,7 @@ def join(folder: Path, told: dict[str, Any]) -> int:
 
 def main(work: Path, times: int | None = None) -> None:
     """Joins one group after the other, each once; `times` of them, or for ever."""
-    extension.look_in(work.parents[2])
+    look_in(work.parents[2])
     known = set[tuple[Path, int]]()
     while times is None or len(known) < times:
         for folder, told in groups(work):

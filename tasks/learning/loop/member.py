@@ -87,9 +87,11 @@ def _joined(folder: Path, device: str) -> tuple[Ranks, int]:
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     alone = os.environ.get("GROUP_WORLD_SIZE", "1") == "1"  # one machine: no port has to be open
-    meet = f"file://{folder / f'store-{attempt}'}" if alone else "env://"
+    # By path: as a URL, torch would end it at the first '#'.
+    place = str(folder / f"store-{attempt}")
+    meet: Any = {"store": distributed.FileStore(place, size)} if alone else {}  # type: ignore[attr-defined]
     backend = "nccl" if device == "cuda" else "gloo"
-    distributed.init_process_group(backend, init_method=meet, rank=rank, world_size=size)
+    distributed.init_process_group(backend, rank=rank, world_size=size, **meet)
     return Ranks(rank, size), attempt
 
 

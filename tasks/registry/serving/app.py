@@ -2,12 +2,14 @@
 
 `/ping`, `/health`, `/version` and `/invocations` are MLflow's; `/status` is ours and says which version
 answers and whether something keeps a newer one from it. Every answer bears the headers `X-Model-Name`
-and `X-Model-Version`.
+and `X-Model-Version`; `X-Unfamiliar-Values` counts, for each column, categories that training never saw and
+gaps where it saw none.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,7 +61,8 @@ def application(champion: Champion, say: Callable[[str], None], *, body_bytes: i
             answer = await _within(seconds, asyncio.wrap_future(work), say)
             if answer.fault:
                 say(f"the model failed on a request: {answer.fault}")
-        return Response(answer.text, answer.status, media_type=answer.media_type)
+        headers = {"X-Unfamiliar-Values": json.dumps(answer.unfamiliar)} if answer.unfamiliar else None
+        return Response(answer.text, answer.status, headers, media_type=answer.media_type)
 
     for path, get in (("/ping", ping), ("/health", ping), ("/version", version), ("/status", status)):
         app.get(path)(get)

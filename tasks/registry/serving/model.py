@@ -1,8 +1,8 @@
 """A registered version behind MLflow's scoring code, without MLflow's loader.
 
 `mlflow models serve` runs the code that a version carries. Here only this checkout's code runs, on a
-bundle whose digests are the registered ones; the requests are parsed, checked against the signature
-and answered by the very functions of MLflow's server, so that the answers are the same.
+bundle whose digests are the registered ones. Rows in JSON or CSV are parsed by `parsing`, everything else by
+MLflow's server; requests are checked against the signature and answers written by MLflow's own functions.
 
 Two small files of the version are read besides its bundle, and neither is covered by a digest. Of
 `MLmodel` only the signature counts, and it must be the one that the bundle implies: all that it may
@@ -13,8 +13,11 @@ before anybody else asks it.
 from __future__ import annotations
 
 import http
+import io
 import shutil
 import tempfile
+import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,10 +25,11 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tasks.errors import ArtifactTampered, ConfigError, quoted
+from tasks.errors import ArtifactTampered, ConfigError, ModelyardError, quoted
 from tasks.learning import scoring
 from tasks.records import ModelVersion
 from tasks.registry import backend, fetching, pack
+from tasks.registry.serving import parsing
 
 DECLARED, EXAMPLE = "MLmodel", "serving_input_example.json"
 FAILED = "unexpected error while evaluating the model"
@@ -43,12 +47,14 @@ class Answer:
         text: The body.
         media_type: What the body is.
         fault: The error that the model itself failed with, which only the operator is told.
+        unfamiliar: Column to the number of cells that training saw nothing like.
     """
 
     status: int
     text: str
     media_type: str
     fault: str = ""
+    unfamiliar: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,16 @@ class Served:
 
     Attributes:
         known: The version, as the registry knows it.
-        model: An `mlflow.pyfunc.PyFuncModel`.
+        raw: The model, a `servable.RawModel`.
+        meta: What MLflow knows of it: its signature.
     """
 
     known: ModelVersion
-    model: Any = field(repr=False)
+    raw: Any = field(repr=False)
+    meta: Any = field(repr=False)
 
     def answer(self, body: bytes, content_type: str) -> Answer:
-        """Answers the body of a request to `/invocations`.
+        """Answer the body of a request to `/invocations`.
 
         A refusal is MLflow's own, less the stack trace that MLflow would show to the caller. MLflow's
         parsers also stumble over some nonsense (a column named by a list, ten thousand brackets), which
@@ -72,42 +80,49 @@ class Served:
         """
         from mlflow.exceptions import MlflowException  # noqa: PLC0415
         from mlflow.protos.databricks_pb2 import BAD_REQUEST  # noqa: PLC0415
-        from mlflow.pyfunc import scoring_server  # noqa: PLC0415
+        from mlflow.pyfunc import PyFuncModel, scoring_server  # noqa: PLC0415
 
-        schema = self.model.metadata.get_input_schema()
-        if content_type.partition(";")[0].strip() == scoring_server.CONTENT_TYPE_CSV:
-            schema = _for_csv(schema)
+        implementation = _Implementation(self.raw)
+        model = PyFuncModel(self.meta, implementation)
         try:
-            done = scoring_server.invocations(body, content_type, self.model, schema)
+            request = (
+                parsing.parse(body, content_type) if self.meta.get_input_schema().has_input_names() else None
+            )
+            if request is None:
+                done = scoring_server.invocations(
+                    body, content_type, model, model.metadata.get_input_schema()
+                )
+                return Answer(done.status, done.response, done.mimetype, unfamiliar=implementation.unfamiliar)
+            text = io.StringIO()
+            scoring_server.predictions_to_json(_predicted(model, *request), text)
+            return Answer(200, text.getvalue(), "application/json", unfamiliar=implementation.unfamiliar)
         except MlflowException as error:
             return _refusal(error)
+        except ModelyardError as error:
+            return _refusal(MlflowException(str(error), error_code=BAD_REQUEST))
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             reason = f"The request can't be read: {type(error).__name__}: {error}"
             return _refusal(MlflowException(reason, error_code=BAD_REQUEST))
-        return Answer(done.status, done.response, done.mimetype)
+
+
+def _predicted(model: Any, rows: pd.DataFrame, params: dict[str, Any] | None) -> Any:
+    """Return the model's answer; what it did not mean to raise is told as MLflow's server tells it."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST  # noqa: PLC0415
+
+    try:
+        return model.predict(rows, params=params)
+    except (MlflowException, ModelyardError):
+        raise
+    except Exception:
+        message = f"Encountered an {FAILED}."
+        raise MlflowException(message, error_code=BAD_REQUEST, stack_trace=traceback.format_exc()) from None
 
 
 def _refusal(error: Any) -> Answer:
     trace = error.json_kwargs.pop("stack_trace", "").strip()
     fault = trace.rpartition("\n")[2] if FAILED in error.message else ""
     return Answer(error.get_http_status_code(), error.serialize_as_json(), "application/json", fault)
-
-
-def _for_csv(schema: Any) -> Any:
-    """The schema as MLflow's CSV reader can use it: a column of any type is text, which the model reads.
-
-    MLflow itself refuses every CSV for a model that has such a column, which is one with gaps.
-    """
-    from mlflow.types import ColSpec, DataType, Schema  # noqa: PLC0415
-
-    if schema.is_tensor_spec():
-        return schema
-    return Schema(
-        [
-            column if isinstance(column.type, DataType) else ColSpec("string", column.name, column.required)
-            for column in schema.inputs
-        ]
-    )
 
 
 def load(uri: str, name: str, number: int, cache: Path) -> Served:
@@ -129,7 +144,7 @@ def load(uri: str, name: str, number: int, cache: Path) -> Served:
         raise ConfigError(f"model {quoted(name)} version {number} came without its bundle")
     scorer = scoring.load(known.folder)
     declared, example = (_text(uri, known, file) for file in (DECLARED, EXAMPLE))
-    served = Served(known, _pyfunc(scorer, _signature(declared, scorer.manifest, known)))
+    served = Served(known, *_dressed(scorer, _signature(declared, scorer.manifest, known)))
     trial = served.answer(example.encode(), "application/json")
     if trial.status != http.HTTPStatus.OK:
         raise _damaged(known, f"it does not answer its own input example ({quoted(trial.text)})")
@@ -177,25 +192,25 @@ def _damaged(known: ModelVersion, what: str) -> ArtifactTampered:
     )
 
 
-def _pyfunc(scorer: scoring.Scorer, signature: Any) -> Any:
-    """The scorer in MLflow's clothes, as its loader would dress it."""
+def _dressed(scorer: scoring.Scorer, signature: Any) -> tuple[Any, Any]:
+    """Return the scorer in MLflow's clothes, as its loader would dress it, and what MLflow knows of it."""
     backend.quiet()
     from mlflow.models import Model  # noqa: PLC0415
-    from mlflow.pyfunc import PyFuncModel  # noqa: PLC0415
 
     from tasks.registry.servable import RawModel  # noqa: PLC0415
 
     raw = RawModel()
     raw.scorer = scorer
-    meta = Model(signature=signature, flavors={"python_function": {"loader_module": LOADER}})
-    return PyFuncModel(meta, _Implementation(raw))
+    return raw, Model(signature=signature, flavors={"python_function": {"loader_module": LOADER}})
 
 
 class _Implementation:
-    """`predict` without the context that MLflow hands to models from code, which ours ignores."""
+    """`predict` without the context that MLflow hands to models from code; one for each request."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self.unfamiliar: Mapping[str, int] = {}
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
-        return self._raw.predict(None, model_input, params)
+        answer, self.unfamiliar = self._raw.answer(model_input, params)
+        return answer

@@ -68,7 +68,7 @@ def read(source: ImagesSource, project: Path, target: str | None) -> Loaded:
         fingerprint=_fingerprint(found, decoded.digests),
         files=_records(found, decoded.digests),
         findings=found.findings,
-        bad=decoded.errors,
+        unread=decoded.errors,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from tasks.config import Columns, TableSource, TextsSource
 from tasks.config.data import TEXTS
 from tasks.config.project import holds
-from tasks.sources import files, table
+from tasks.sources import files, table, typed
 from tasks.sources.columns import check_target
 from tasks.sources.files import Content
 from tasks.sources.loaded import Loaded
@@ -50,7 +50,8 @@ def load(parts: list[Content], target: str | None, columns: Columns) -> Loaded:
     if parts[0].role.startswith(folders.ROLE):
         loaded = folders.load(parts)
     elif parts[0].role == "lines":
-        loaded = lines.load(parts[0])
+        cells, record = lines.parse(parts[0])
+        loaded = typed.load(cells, columns, files.fingerprint(parts), (record,))
     else:
         return table.load(parts, target, columns)
     check_target(target, [str(name) for name in loaded.dataset.rows.columns], parts[0].name)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tasks.dataset import TEXTUAL, Dataset
 from tasks.errors import DataRejected, did_you_mean, quoted
+from tasks.features import Schema
 from tasks.sources.loaded import Loaded
 
 _WORD = re.compile(r"\w+")
@@ -48,7 +49,9 @@ def described(loaded: Loaded, text: str) -> Loaded:
         pd.Series([not count for count in tokens], dtype="bool"),
     )
     more = rows.assign(**{name: made.array for name, made in zip(TEXTUAL, columns, strict=True)})
-    return replace(loaded, dataset=Dataset(more))
+    types = dict(zip(TEXTUAL, ("integer", "integer", "category", "boolean"), strict=True))
+    schema = Schema({**loaded.schema.types, text: "text", **types})
+    return replace(loaded, dataset=Dataset(more), schema=schema)
 
 
 def script(text: str) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 from tasks.config.data import TEXTS
 from tasks.dataset import Dataset
 from tasks.errors import DataFormatError
+from tasks.features.schema import ROW
 from tasks.records import FileRecord
 from tasks.sources import files
 from tasks.sources.files import Content
@@ -48,7 +49,7 @@ def load(parts: list[Content]) -> Loaded:
     rows["label"] = finding.typed(labels).array
     if "/" in roles[0]:
         rows["part"] = pd.Series([role.partition("/")[0] for role in roles], dtype="str")
-    rows.index = pd.RangeIndex(len(rows), name="row")
+    rows.index = pd.RangeIndex(len(rows), name=ROW)
     return Loaded(dataset=Dataset(rows), fingerprint=files.fingerprint(parts), files=_records(parts, roles))
 
 

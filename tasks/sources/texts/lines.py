@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from tasks.config.data import LINES
-from tasks.dataset import Dataset
 from tasks.errors import DataFormatError, DataRejected, quoted
+from tasks.features import TYPES, read
 from tasks.records import FileRecord
 from tasks.sources import files
 from tasks.sources.columns import check_names
 from tasks.sources.files import Content
-from tasks.sources.loaded import Loaded
-
-_SCALARS: dict[type, str] = {str: "text", bool: "a truth value", int: "a number", float: "a number"}
 
 
 def is_one(path: Path) -> bool:
@@ -25,24 +23,23 @@ def is_one(path: Path) -> bool:
     return path.is_file() and any(suffix.lower() in LINES for suffix in path.suffixes[-2:])
 
 
-def load(part: Content) -> Loaded:
-    """Columns in the order in which keys come up; a key that a line lacks is missing there.
+def parse(part: Content) -> tuple[pa.Table, FileRecord]:
+    """Return columns in the order in which keys come up; a key that a line lacks is missing there.
 
     Raises:
         DataFormatError: A line that is not UTF-8 or no JSON object, a key that stands twice in one, half a
             character (a lone surrogate).
-        DataRejected: No lines, names that can't be used, values that are lists or objects, or of two kinds
-            in one column.
+        DataRejected: No lines, names that can't be used, or values that are lists or objects.
     """
     records = [_record(line, f"{part.name} line {at}") for at, line in enumerate(_lines(part), start=1)]
     if not records:
         raise DataRejected(f"{part.name}: 0 rows", fix="give data with rows")
     names = list(dict.fromkeys(name for record in records for name in record))
     check_names(names, part.name)
-    rows = pd.DataFrame({name: _column(records, name, part.name) for name in names})
-    rows.index = pd.RangeIndex(len(rows), name="row")
-    record = FileRecord(name=part.name, rows=len(rows), sha256=files.sha256(part.data))
-    return Loaded(dataset=Dataset(rows), fingerprint=files.fingerprint([part]), files=(record,))
+    for name in names:
+        _check_flat(records, name, part.name)
+    cells = pa.table([_column([record.get(name) for record in records]) for name in names], names=names)
+    return cells, FileRecord(name=part.name, rows=len(records), sha256=files.sha256(part.data))
 
 
 def _lines(part: Content) -> list[bytes]:
@@ -80,32 +77,17 @@ def _constant(word: str) -> None:
     raise ValueError(f"{word} is no value of JSON")
 
 
-def _column(records: list[dict[str, Any]], name: str, file: str) -> pd.Series:
-    values = [record.get(name) for record in records]
-    kinds: dict[str, int] = {}
-    for at, value in enumerate(values, start=1):
-        if value is not None:
-            kinds.setdefault(_SCALARS.get(type(value), "a list or an object"), at)
-    if "a list or an object" in kinds:
-        at = kinds["a list or an object"]
+def _check_flat(records: list[dict[str, Any]], name: str, file: str) -> None:
+    nested = (at for at, record in enumerate(records, start=1) if isinstance(record.get(name), (list, dict)))
+    if at := next(nested, None):
         raise DataRejected(f"{file} line {at}: {quoted(name)} is a list or an object", fix="flatten it")
-    if len(kinds) > 1:
-        (one, first), (other, second) = list(kinds.items())[:2]
-        raise DataRejected(
-            f"{file}: {quoted(name)} is {one} in line {first} and {other} in line {second}",
-            fix="write it in one way",
-        )
-    kind = next(iter(kinds), "text")
-    if kind == "a number":
-        return _numbers(values, name, file)
-    return pd.Series(values, dtype="str" if kind == "text" or None in values else "bool")
 
 
-def _numbers(values: list[Any], name: str, file: str) -> pd.Series:
-    large = (at for at, value in enumerate(values, start=1) if type(value) is int and abs(value) >= 2**63)
-    if at := next(large, None):
-        raise DataRejected(
-            f"{file} line {at}: {quoted(name)} is a whole number over 64 bits", fix="write it as text"
-        )
-    fractional = any(value is None or isinstance(value, float) for value in values)
-    return pd.Series(values, dtype=object).astype("float64" if fractional else "int64")
+def _column(values: list[Any]) -> pa.Array:
+    """Return cells (n,) as Arrow has them; those of several kinds (a film called 300) as texts."""
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return pa.array([None if value is None else float(value) for value in values], pa.float64())
+    if len(kinds) < 2 and not any(type(value) is int and abs(value) >= 2**63 for value in values):
+        return pa.array(values, None if kinds else pa.string())
+    return read(pd.Series(values, dtype=object), TYPES["text"]).values

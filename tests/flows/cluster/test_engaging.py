@@ -26,7 +26,7 @@ from tasks import config
 from tasks.config import own
 from tasks.errors import ConfigError, ResourceLimit, Unavailable
 from tasks.own import extension
-from tasks.streaming import mapping, rowgroups
+from tasks.tables import mapping, rowgroups
 
 ROWS = 9000
 PROJECT = """

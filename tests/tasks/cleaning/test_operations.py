@@ -105,6 +105,12 @@ def test_scale_multiplies_and_leaves_gaps():
     assert done.bad == {}
 
 
+def test_scale_beyond_what_float32_holds_is_a_bad_row():
+    done = apply(frame(n=[1.0, 2.0]), [{"scale": {"n": 3e38}}])
+    assert done.rows["n"].tolist()[0] == 3e38
+    assert list(done.bad.values()) == ["clean.0.scale: 'n' holds no number"]
+
+
 def test_scale_over_the_largest_number_and_of_a_word_are_bad_rows():
     done = apply(frame(n=["1e308", "secret", "2"]), [{"scale": {"n": 1e10}}])
     assert set(done.bad) == {100, 101}
@@ -159,10 +165,10 @@ def test_the_frame_that_came_in_is_not_changed():
         ("number", "-.5", -0.5),
         ("number", Decimal("2.25"), 2.25),
         ("number", True, 1.0),
-        ("integer", "9007199254740993", 9007199254740993),
+        ("integer", "9007199254740991", 9007199254740991),
         ("integer", "3.0", 3),
         ("integer", 4.0, 4),
-        ("integer", "-9223372036854775808", -(2**63)),
+        ("integer", "-9007199254740991", -(2**53) + 1),
         ("text", 3.0, "3"),
         ("text", 2.5, "2.5"),
         ("text", True, "true"),
@@ -184,9 +190,15 @@ def test_types_read(kind, cell, expected):
 @pytest.mark.parametrize(
     ("kind", "cell"),
     [
-        *[("number", text) for text in ("1,000", "0x1F", "1_000", "inf", "nan", "1e999", "", "١", "12 ft")],
-        *[("integer", text) for text in ("1.5", "9223372036854775808", "1e300", "x", "9" * 5000)],
-        *[("boolean", text) for text in ("2", "maybe", "")],
+        *[
+            ("number", text)
+            for text in ("1,000", "0x1F", "1_000", "inf", "nan", "1e999", "1e39", "١", "12 ft")
+        ],
+        *[
+            ("integer", text)
+            for text in ("1.5", "9007199254740992", "9223372036854775808", "1e300", "x", "9" * 5000)
+        ],
+        *[("boolean", text) for text in ("2", "maybe")],
         *[("date", text) for text in ("1/2/2020", "2020-02-30", 20200101, "soon")],
     ],
 )

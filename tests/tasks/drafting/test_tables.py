@@ -7,7 +7,7 @@ import pytest
 from tasks.drafting import looking, tables
 from tasks.drafting.guesses import Asked
 from tasks.errors import ConfigError, DataRejected
-from tasks.streaming import rowgroups
+from tasks.tables import rowgroups
 
 
 def said(draft, column):

@@ -11,7 +11,9 @@ from tasks.checks import suite
 from tasks.drafting import folder, looking
 from tasks.drafting.guesses import Asked
 from tasks.errors import ConfigError
-from tasks.split import deal
+from tasks.split import planned
+from tasks.splitting.assign import assign_splits
+from tasks.tables.opening import of_frame
 
 WORDS = {
     "up": ["good", "fine", "bright", "happy", "warm", "хороший", "теплый"],
@@ -39,9 +41,11 @@ def lines(tmp_path):
 
 def test_a_table_with_little_but_a_text(drafted) -> None:
     draft = drafted(sentences(), target="mood")
-    assert (draft.tree["columns"], draft.tree["network"]) == ({"text": "said"}, {"kind": "wide"})
+    assert (draft.tree["columns"]["text"], draft.tree["network"]) == ("said", {"kind": "wide"})
+    types = {"id": "integer", "film": "category", "said": "text", "mood": "category"}
+    assert draft.tree["columns"]["types"] == types
     assert draft.tree["presets"]["best"] == {"network": {"kind": "wide_deep"}}
-    assert draft.tree["gate"][0] == {"better_than": "logistic"}
+    assert draft.tree["gate"][0] == {"not_worse_than": "logistic"}
     (asked,) = [g for g in draft.open if g.column == "film"]
     assert asked.override == "split={strategy: group, column: film}"
 
@@ -50,7 +54,7 @@ def test_a_text_beside_much_else_is_left_out_unless_named(drafted) -> None:
     rng = np.random.default_rng(0)
     wide = sentences().assign(**{f"x{i}": rng.normal(size=120) for i in range(4)})
     assert "said" in drafted(wide, target="mood").tree["columns"]["drop"]
-    assert drafted(wide, target="mood", text="said").tree["columns"] == {"text": "said"}
+    assert drafted(wide, target="mood", text="said").tree["columns"]["text"] == "said"
 
 
 def test_json_lines_load_and_their_suite_accepts_them(lines, tmp_path) -> None:
@@ -69,7 +73,7 @@ def test_a_folder_for_each_class(tmp_path) -> None:
         (tmp_path / "in" / row["mood"]).mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / row["mood"] / f"{i}.txt").write_text(row["said"], encoding="utf-8")
     draft = looking.draft(tmp_path / "in", Asked())
-    assert (draft.tree["target"], draft.tree["columns"]) == ("label", {"text": "text"})
+    assert (draft.tree["target"], draft.tree["columns"]["text"]) == ("label", "text")
     home = folder.write(tmp_path / "root", "moods", draft, tmp_path / "in")
     assert config.load(tmp_path / "root", "moods").config.source.path == "raw"
     assert len(list((home / "raw").glob("*/*.txt"))) == 120
@@ -100,11 +104,12 @@ def test_folders_for_train_and_test_stay_what_they_are(tmp_path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{at:03}.txt").write_text(row.said, encoding="utf-8")
     draft = looking.draft(tmp_path / "reviews", Asked())
-    assert draft.tree["columns"] == {"text": "text"}
+    types = {"text": "text", "label": "category", "part": "category"}
+    assert draft.tree["columns"] == {"types": types, "text": "text"}
     assert draft.tree["split"]["column"] == "part"
     assert ("Unused", "0 other columns") in draft.facts
     home = folder.write(tmp_path / "root", "moods", draft, tmp_path / "reviews")
     c = config.load(tmp_path / "root", "moods").config
     rows = sources.read(c.source, home, c.target, c.columns).dataset.rows
-    parts = deal(rows, c.split, target=c.target, kind=c.task, seed=0, images=False)
+    parts = assign_splits(of_frame(rows), planned(rows, c.split, target=c.target, kind=c.task, seed=0)).parts
     assert ((parts == "test") == (rows["part"] == "test")).all()

@@ -44,7 +44,7 @@ def test_missing_is_counted_last_in_every_type():
         }
     )
     found = profile(frame, leave_out=())
-    assert [column.type for column in found.columns] == ["number", "text", "date", "date"]
+    assert [column.type for column in found.columns] == ["number", "category", "date", "date"]
     assert [column.counts[-1] for column in found.columns] == [1, 1, 1, 1]
     assert all(sum(column.counts) == 3 for column in found.columns)
 

@@ -268,5 +268,7 @@ def test_rare_classes_weigh_more_where_they_did_for_the_candidate(name):
         asked = problem("classification", "y", columns=columns, balanced=balanced)
         predictions = answer(name, train, test, asked).predictions
         found[balanced] = (predictions.values == "rare").mean()
+        if predictions.probabilities is not None:  # of a share of 0.083, whatever the rows weighed
+            assert 0.06 < predictions.probabilities[:, 1].mean() < 0.12
     assert found[False] < 0.1
     assert found[True] > 0.2

@@ -46,7 +46,7 @@ def test_rows_are_read_as_numbers_and_texts_with_a_level_for_gaps():
     assert found["size"].to_list() == pytest.approx([1.0, np.nan, 3.0], nan_ok=True)
     assert found["day"].to_list() == pytest.approx([1.0, np.nan, 10.0], nan_ok=True)
     assert found["town"].to_list() == ["a", "", "b"]
-    assert found["pool"].to_list() == ["True", "", "False"]
+    assert found["pool"].to_list() == ["true", "", "false"]
 
 
 def test_wide_marks_what_was_missing_and_ignores_what_it_does_not_know():

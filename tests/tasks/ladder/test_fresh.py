@@ -11,8 +11,9 @@ import pytest
 
 from tasks.dataset import Dataset
 from tasks.errors import DataRejected
+from tasks.features.schema import types_of
 from tasks.ladder import fresh, metrics
-from tasks.learning import raw, scoring
+from tasks.learning import scoring
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.targets import Labels, Scale
 
@@ -27,7 +28,7 @@ def write_bundle(
     inputs = TableInputs.fit(rows, numeric, ["town"] if target != "town" else [], "standard")
     scale = Scale.fit(rows["price"] * 0.001, "log") if kind == "regression" else Labels.fit(rows[target])
     encoder, network = Encoder(inputs, scale), {"kind": "neuron"}
-    named = [{"name": n, "type": raw.type_name(rows[n].dtype)} for n in rows.columns]
+    named = [{"name": name, "type": kind} for name, kind in types_of(rows).items()]
     columns = [c for c in named if c["name"] != target]
     what = scoring.Bundle(kind, target, network, columns, None, clean, [target], named)
     weights = scoring.make_network(network, encoder).state_dict()
@@ -59,7 +60,7 @@ def test_every_row_is_accounted_for(priced: Path, houses: pd.DataFrame) -> None:
     assert found.rows == 300 - 3 - 100 - found.dropped
     words = " ".join(found.notes)
     assert "learned from 100 of the 300 rows" in words
-    assert "price: holds no number: 1 rows" in words
+    assert "column 'price' holds no number: 1 rows" in words
     assert "area" in words
 
 
@@ -148,5 +149,6 @@ def test_images(tmp_path: Path) -> None:
     assert "1 rows can't be scored: can't be decoded: cut short: 1 rows" in found.notes
 
 
-def test_codes_stay_text_in_what_is_read_for_a_model(priced: Path) -> None:
-    assert fresh.columns_of(scoring.load(priced).manifest).categorical == ("town",)
+def test_a_source_is_read_for_a_model_by_the_types_that_it_was_trained_with(priced: Path) -> None:
+    types = {"area": "number", "rooms": "integer", "garden": "number", "town": "category", "price": "number"}
+    assert fresh.columns_of(scoring.load(priced).manifest).types == types

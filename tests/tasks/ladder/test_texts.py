@@ -118,7 +118,8 @@ def test_rungs_say_what_they_can_not_read() -> None:
 def test_rare_classes_weigh_more_where_they_did_for_the_candidate(name: str) -> None:
     model = texts.estimator(name, "classification", 0)
     members = [last for _, last in model.members] if name == "ngrams" else [model]
-    balance(*members)
+    weights = balance(np.array(["a", "a", "a", "b"]), *members)
+    assert weights == pytest.approx((2 / 3, 2.0))
     lasts = [member if name == "ngrams" else member[-1] for member in members]
     for last in lasts:
         known = last.get_params()

@@ -13,9 +13,9 @@ from sklearn.preprocessing import StandardScaler
 from tasks.config import Columns
 from tasks.errors import DataRejected
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
-from tasks.learning.features import Number, feature_columns, fit_number
+from tasks.learning.features import Number, feature_columns, fit_number, numbers_of
 from tasks.learning.scoring import decode
-from tasks.learning.targets import Labels, Scale, skewness
+from tasks.learning.targets import Labels, Scale, skewness, unweighted
 
 
 def fitted(rows: pd.DataFrame, how: str = "quantile") -> Encoder:
@@ -52,6 +52,20 @@ def test_many_values_are_kept_at_a_thousand_knots() -> None:
     number = fit_number("x", values, "quantile")
     assert len(number.knots) <= 1000
     np.testing.assert_allclose(number.encode(values).std(), 1.0, atol=0.01)
+
+
+def test_dates_of_any_year_count_days() -> None:
+    days = pd.Series(np.array(["0001-01-02", "1970-01-02T12", "9999-12-31", "NaT"], dtype="datetime64[us]"))
+    np.testing.assert_array_equal(numbers_of(days), [-719161.0, 1.5, 2932896.0, np.nan])
+
+
+@pytest.mark.parametrize("how", ["quantile", "standard"])
+@pytest.mark.parametrize("spread", [0.0, 8.0])
+def test_a_spread_that_rounding_swallows_is_that_of_a_constant(how: str, spread: float) -> None:
+    values = np.array([1e18, 1e18 + spread])
+    encoded = fit_number("x", values, how).encode(np.array([1e18, 1e19]))
+    assert encoded[0] == 0.0
+    assert np.isfinite(encoded).all()
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=50), st.floats(-1e7, 1e7))
@@ -136,6 +150,28 @@ def test_labels_are_sorted_and_an_unseen_one_is_refused() -> None:
     assert labels.encode(pd.Series(["b", "a"])).tolist() == [1, 0]
     with pytest.raises(DataRejected, match="class 'c' has no train rows"):
         labels.encode(pd.Series(["a", "c"]))
+
+
+def test_balanced_labels_come_back_with_their_weights_and_older_ones_without() -> None:
+    inputs = ImageInputs.fit(np.ones((2, 8, 8), dtype=np.uint8))
+    encoder = Encoder(inputs, Labels(("a", "b"), (90, 10), balanced=True))
+    state = json.loads(json.dumps(encoder.state()))
+    back = Encoder.restore(state)
+    assert back == encoder
+    assert back.target.weights == pytest.approx((100 / 180, 5.0))  # type: ignore[union-attr]
+    del state["target"]["balanced"]
+    assert Encoder.restore(state).target == Labels(("a", "b"), (90, 10))
+
+
+def test_probabilities_corrected_for_weights_are_those_of_an_unweighted_model() -> None:
+    """Bayes' rule on two normal distributions: the posterior under even odds, brought to 95 to 5."""
+    x = np.linspace(-3, 3, 41)
+    likelihoods = np.exp(-0.5 * (x[:, None] - np.array([-1.0, 1.0])) ** 2)
+    weights = Labels(("a", "b"), (95, 5), balanced=True).weights
+    assert weights is not None
+    even = likelihoods / likelihoods.sum(axis=1, keepdims=True)
+    joint = likelihoods * np.array([0.95, 0.05])
+    np.testing.assert_allclose(unweighted(even, weights), joint / joint.sum(axis=1, keepdims=True))
 
 
 def test_auto_takes_the_logarithm_of_a_skewed_positive_target_only() -> None:

@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tasks import features
 from tasks.errors import ArtifactTampered, DataRejected
-from tasks.learning import raw, scoring
+from tasks.features.schema import types_of
+from tasks.learning import scoring
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
 from tasks.learning.targets import Labels, Scale
 
@@ -20,7 +22,7 @@ def bundle(tmp_path: Path, houses: pd.DataFrame) -> Path:
     inputs = TableInputs.fit(houses, ["area", "rooms", "garden", "sold"], ["town", "pool"], "standard")
     encoder = Encoder(inputs, Scale.fit(houses["price"], "log"))
     network = {"kind": "neuron"}
-    columns = [{"name": n, "type": raw.type_name(houses[n].dtype)} for n in houses.columns if n != "price"]
+    columns = [{"name": n, "type": kind} for n, kind in types_of(houses).items() if n != "price"]
     identity = [*columns, {"name": "price", "type": "number"}]
     what = scoring.Bundle(
         "regression", "price", network, columns, None, [{"trim": ["town"]}], ["price"], identity
@@ -64,8 +66,8 @@ def test_bad_rows_are_named_and_the_others_answered(bundle: Path, rows: pd.DataF
     assert bad == {
         3: "column 'area' holds no number",
         6: "column 'area' holds no number",
-        5: "column 'sold' holds no date",
-        7: "column 'pool' holds no boolean",
+        5: "column 'sold' holds no date of ISO 8601 (2024-01-31)",
+        7: "column 'pool' holds no truth value (true or false)",
     }
     assert np.isfinite(np.delete(answers.values, [3, 5, 6, 7])).all()
     with pytest.raises(DataRejected, match=r"4 of 300 rows can't be read; the first is row 4: column 'area'"):
@@ -140,10 +142,19 @@ def test_probabilities_are_a_softmax_even_of_large_outputs() -> None:
     np.testing.assert_allclose(answers.probabilities, [[1.0, 0.0], [0.25, 0.75]], atol=1e-7)  # type: ignore[arg-type]
 
 
-def test_dates_whose_zones_differ_are_read() -> None:
-    from tasks.learning.raw import as_type
+def test_class_weights_decide_the_label_and_leave_the_probabilities_alone() -> None:
+    """Of a class as rare as one in ten, weighted outputs of even odds mean one in ten."""
+    labels = Labels(("no", "yes"), (90, 10), balanced=True)
+    outputs = np.array([[0.0, 0.0], [0.0, 0.1], [0.0, np.log(9.0)]], dtype=np.float32)
+    answers = scoring.decode(outputs, labels)
+    assert answers.values.tolist() == ["no", "yes", "yes"]
+    np.testing.assert_allclose(answers.probabilities[:, 1], [0.1, 0.109, 0.5], atol=1e-3)  # type: ignore[index]
+    np.testing.assert_allclose(answers.confidence, [0.9, 0.109, 0.5], atol=1e-3)  # type: ignore[arg-type]
 
+
+def test_dates_whose_zones_differ_are_read() -> None:
     column = pd.Series(["2026-01-01T02:00:00+02:00", "2026-01-01T00:00:00+00:00", "soon", None])
-    dates, bad = as_type(column, "date")
+    found = features.read(column, features.TYPES["date"])
+    dates, bad = found.values.to_pandas(), found.unreadable
     assert bad.tolist() == [False, False, True, False]
     assert dates[0] == dates[1] == pd.Timestamp("2026-01-01")

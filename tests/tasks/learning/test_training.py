@@ -73,6 +73,18 @@ def test_the_best_epochs_weights_come_back(tmp_path: Path) -> None:
     assert all(torch.equal(result.weights[n], stopped_there.weights[n]) for n in result.weights)
 
 
+def test_among_equal_metrics_the_smaller_loss_decides(tmp_path: Path) -> None:
+    """A metric that counts rows is the same in many epochs; the first of them is seldom the best."""
+    data = examples()
+    torch.manual_seed(0)
+    net = build({"kind": "mlp", "hidden": (16,)}, InputSpec(1, numbers=3, levels=(4,)))
+    task = Task(loss=squared, metric=lambda outputs: 0.75, higher_is_better=True)
+    how: dict = {"seed": 0, "device": "cpu", "precision": "float32", "checkpoint": tmp_path}
+    result = training.train(net, data, data, task, Fit(epochs=8, learning_rate=0.02, batch_size=16), **how)
+    losses = [epoch.validation_loss for epoch in result.history]
+    assert result.best_epoch == 1 + losses.index(min(losses)) > 1
+
+
 def test_patience_stops_early(tmp_path: Path) -> None:
     settings = Fit(epochs=200, batch_size=16, learning_rate=2.0, schedule="constant", patience=3)
     result = trained(tmp_path, settings)

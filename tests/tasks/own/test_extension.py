@@ -11,14 +11,17 @@ import pandas as pd
 import pytest
 
 from tasks import config, sources
-from tasks.clean import tidy
-from tasks.config import Columns, OwnSource
+from tasks.clean import clean
+from tasks.config import Columns, OwnOperation, OwnSource
 from tasks.config.own import require
 from tasks.dataset import Dataset
-from tasks.errors import ConfigError, DataRejected
+from tasks.errors import ConfigError, DataRejected, UnsafeInput
+from tasks.features.schema import types_of
 from tasks.ladder import metrics
 from tasks.own import extension
 from tasks.predictions import Predictions
+from tasks.records import CleanRecord, Step, ValidateRecord
+from tasks.tables import table as table_of
 
 
 @pytest.fixture
@@ -46,10 +49,52 @@ def test_a_part_is_found_in_the_root_and_hides_no_library(place: Path) -> None:
     write(place / "found_of_x.py", "def part():\n    return 1\n")
     write(place / "numpy.py", "raise RuntimeError('a file of the root must not hide a library')")
     assert extension.resolve("found_of_x:part", "k")() == 1
+    with pytest.raises(UnsafeInput, match=r"k: 'numpy' lies in .*site-packages.*write plugins: \[numpy\]"):
+        extension.resolve("numpy:mean", "k")
+    assert sys.path.count(str(place)) == 1
+    extension.look_in(place, ["numpy"])
+    assert sys.path.count(str(place)) == 1
     assert extension.resolve("numpy:mean", "k") is np.mean
-    assert sys.path.count(str(place)) == 1
-    extension.look_in(place)
-    assert sys.path.count(str(place)) == 1
+
+
+MARK = "from pathlib import Path\nPath(__file__).with_suffix('.ran').touch()\ndef part(): pass\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "data.evil_of_x:part", "data.p.raw.evil_of_x:part", "elsewhere_of_x:part", "elsewhere_of_x.sub:part",
+        "linked_of_x:part", "tasks.store.files:replacing", "flows.cli:main", "tasks:networks", "os:system",
+        "subprocess:run", "shutil:rmtree", "builtins:exec", "sklearn.dummy:DummyClassifier",
+        "pip._internal:main",
+    ],
+)  # fmt: skip
+def test_what_settings_may_not_name_is_refused_before_it_is_imported(
+    name: str, place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.syspath_prepend(elsewhere)
+    written = [
+        write(place / "data" / "evil_of_x.py", MARK),
+        write(place / "data" / "p" / "raw" / "evil_of_x.py", MARK),
+        write(elsewhere / "elsewhere_of_x" / "__init__.py", MARK),
+        write(elsewhere / "elsewhere_of_x" / "sub.py", MARK),
+        write(elsewhere / "target_of_x.py", MARK),
+    ]
+    (place / "linked_of_x.py").symlink_to(elsewhere / "target_of_x.py")
+    for ask in (lambda: extension.resolve(name, "k"), lambda: extension.files(name.partition(":")[0])):
+        with pytest.raises((ConfigError, UnsafeInput)):
+            ask()
+    assert not [file for file in written if file.with_suffix(".ran").exists()]
+
+
+def test_an_import_is_announced_to_whoever_only_reads(place: Path) -> None:
+    write(place / "told_of_x.py", "def part(): pass")
+    told: list[str] = []
+    extension.announce(told.append)
+    extension.resolve("told_of_x:part", "source.kind")
+    extension.resolve("told_of_x:part", "source.kind")
+    assert told == ["imports told_of_x, which source.kind names"]
 
 
 @pytest.mark.parametrize(
@@ -112,6 +157,7 @@ def test_of_a_package_every_module_counts(place: Path) -> None:
         write(place / "pack_of_x" / f"{name}.py", "")
     write(place / "pack_of_x" / "data.csv", "")
     known = ["__init__", "deep/__init__", "deep/more", "nets"]
+    extension.look_in(place, ["scikit-learn"])
     assert list(extension.files("pack_of_x.nets")) == [f"pack_of_x/{name}.py" for name in known]
     assert extension.digests(["sklearn.dummy:DummyClassifier", "tasks.networks.mlp:Mlp"]).keys() == {
         "sklearn"
@@ -185,7 +231,21 @@ def test_a_loader_is_read_as_strictly_as_a_file(place: Path) -> None:
         sources.read(source, place, "c", Columns())
 
 
-def test_an_operation_is_not_shown_the_target_and_may_not_learn(place: Path, houses: pd.DataFrame) -> None:
+def cleaned(folder: Path, rows: pd.DataFrame, name: str) -> CleanRecord:
+    types = types_of(rows)
+    (folder / "raw").mkdir(exist_ok=True)
+    table_of.save(folder / "raw", Dataset(rows), types, len(rows))
+    raw = ValidateRecord(
+        step=Step(name="validate"), folder=folder / "raw", fingerprint="", files=(), read=len(rows),
+        kept=len(rows), quarantined=0, reasons={}, findings=(), expectations=0, columns=tuple(types),
+        types=types,
+    )  # fmt: skip
+    return clean.fn(raw, (OwnOperation({name: {}}),), "price", 0.01, folder / "work")
+
+
+def test_an_operation_is_not_shown_the_target_and_may_not_learn(
+    place: Path, houses: pd.DataFrame, tmp_path: Path
+) -> None:
     write(
         place / "clean_of_x.py",
         "def double(rows):\n    assert 'price' not in rows\n    return rows.assign(area=2 * rows['area'])\n"
@@ -193,18 +253,19 @@ def test_an_operation_is_not_shown_the_target_and_may_not_learn(place: Path, hou
         "def price(rows):\n    return rows.assign(price=0.0)\n"
         "def fewer(rows):\n    return rows.head(3)\n",
     )
-    made = tidy(Dataset(houses), [{"clean_of_x:double": {}}], "price")
-    assert np.allclose(made.data.rows["area"], 2 * houses["area"])
-    assert made.data.rows["price"].equals(houses["price"])
-    assert list(made.data.rows.columns) == list(houses.columns)
-    assert made.changed[0] == ("double", len(houses))
+    record = cleaned(tmp_path, houses, "clean_of_x:double")
+    rows = Dataset.load(record.folder).rows
+    assert np.allclose(rows["area"], 2 * houses["area"])
+    assert rows["price"].tolist() == houses["price"].tolist()
+    assert list(rows.columns) == list(houses.columns)
+    assert record.operations[0] == ("double", len(houses))
     for name, told in {
         "centred": "clean: 'area' of row 0 depends on the rows beside it: an operation of yours learns",
         "price": "clean.0: 'clean_of_x:price' answered 'price', which it is not shown",
         "fewer": "answered 3 rows, not the 300",
     }.items():
         with pytest.raises(ConfigError, match=told):
-            tidy(Dataset(houses), [{f"clean_of_x:{name}": {}}], "price")
+            cleaned(tmp_path, houses, f"clean_of_x:{name}")
 
 
 def test_own_metrics_are_computed_like_ours(place: Path) -> None:

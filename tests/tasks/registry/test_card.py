@@ -39,7 +39,7 @@ def facts() -> card.Facts:
         raw=ValidateRecord(
             step=step, folder=nowhere, fingerprint="f1", read=100, kept=99, quarantined=1, reasons={},
             files=(FileRecord(name="a.csv", rows=100, sha256="0"),), findings=(), expectations=3,
-            columns=("area", "price"),
+            columns=("area", "price"), types={"area": "number", "price": "number"},
         ),
         cleaned=CleanRecord(
             step=step, folder=nowhere, digest="c", read=100, kept=97, dropped=2, quarantined=1, operations=()

@@ -17,9 +17,9 @@ import pandas as pd
 import pytest
 import torch
 
+from tasks.features.schema import type_of
 from tasks.learning import scoring
 from tasks.learning.encode import Encoder, ImageInputs, TableInputs
-from tasks.learning.raw import type_name
 from tasks.learning.targets import Labels, Scale
 from tasks.registry import pack
 
@@ -51,7 +51,7 @@ def table_model(folder: Path, rows: pd.DataFrame) -> Path:
         TableInputs.fit(rows, ["area", "rooms", "garden"], ["town"], "standard"),
         Scale.fit(rows["price"], "none"),
     )
-    columns = [{"name": name, "type": type_name(rows[name].dtype)} for name in FEATURES]
+    columns = [{"name": name, "type": type_of(rows[name].dtype)} for name in FEATURES]
     manifest = save(folder / "fitted", encoder, columns, None)
     return pack.write(
         folder, bundle=folder / "fitted", manifest=manifest, example=rows[FEATURES][:3], rows=rows,
@@ -110,9 +110,9 @@ def test_the_signature_speaks_of_raw_inputs(tmp_path: Path, houses: pd.DataFrame
     image = load(image_model(tmp_path / "image", pixels)).metadata.signature
 
     kinds = {spec.name: (str(spec.type), spec.required) for spec in table.inputs.inputs}
-    assert kinds["area"] == ("DataType.double", True)
-    assert kinds["rooms"] == ("DataType.long", True)
-    assert kinds["town"] == ("DataType.string", True)
+    assert kinds["area"] == ("Any", True)
+    assert kinds["rooms"] == ("Any", True)
+    assert kinds["town"] == ("Any", True)
     assert kinds["garden"][1] is False
     assert image.inputs.inputs[0].shape == (-1, 4, 5)
     assert image.inputs.inputs[0].type == np.dtype("uint8")
@@ -163,7 +163,9 @@ def test_the_model_brings_what_it_imports_and_no_more() -> None:
         "networks/mlp.py",
         "networks/__init__.py",
     } <= set(found.files)
-    assert {"mlflow", "torch", "pandas", "numpy", "safetensors", *pack.ONLY_FOR} == set(found.packages)
+    assert {"mlflow", "torch", "pandas", "numpy", "pyarrow", "safetensors", *pack.ONLY_FOR} == set(
+        found.packages
+    )
     assert not {"config.py", "register.py", "store.py", "training.py"} & set(found.files)
 
 
@@ -171,7 +173,14 @@ def test_requirements_are_exact_and_carry_no_local_label() -> None:
     lines = pack.requirements()
 
     assert all(line.count("==") == 1 and "+" not in line for line in lines)
-    assert {line.split("==")[0] for line in lines} == {"mlflow", "torch", "pandas", "numpy", "safetensors"}
+    assert {line.split("==")[0] for line in lines} == {
+        "mlflow",
+        "torch",
+        "pandas",
+        "numpy",
+        "pyarrow",
+        "safetensors",
+    }
 
 
 def test_only_a_pretrained_encoder_asks_for_the_packages_of_the_extra() -> None:

@@ -7,6 +7,7 @@ import pytest
 from tasks import fit
 from tasks.config import Columns, Config
 from tasks.dataset import Dataset
+from tasks.features.schema import types_of
 from tasks.learning import scoring, training
 
 OPINIONS = {"good": ("great", "lovely", "warm"), "poor": ("dull", "awful", "cold")}
@@ -53,7 +54,7 @@ def trained(folder, config, rows=None):
         network, examples, examples, what, config.fit,
         seed=0, device="cpu", precision="float32", checkpoint=folder / "checkpoint",
     )  # fmt: skip
-    bundle = fit.describe(data, config.network, (), unused=[config.target], **how)
+    bundle = fit.describe(data, types_of(data.rows), config.network, (), unused=[config.target], **how)
     scoring.save(folder, bundle, encoder, done.weights, data.rows)
     return folder
 

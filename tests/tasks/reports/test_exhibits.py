@@ -49,6 +49,21 @@ def test_the_best_rung_stands_first_even_when_it_is_not_the_candidate(tmp_path):
     assert "boosting 11.0, candidate 12.0, median 62.0, broken undefined" in ladder["figure"]
 
 
+def test_a_champion_of_fewer_rows_stands_below_the_others_and_says_so(tmp_path):
+    scores = (
+        *(score(name, value, 9) for name, value in (("candidate", 12.0), ("median", 62.0))),
+        score("champion", 3.0, 4),
+    )
+    ladder = exhibits.ladder(evaluated(tmp_path, scores=scores))
+    assert [score.name for score, _, _ in ladder["rungs"]] == ["candidate", "median", "champion"]
+    assert "candidate 12.0, median 62.0, champion (4 rows) 3.0" in ladder["figure"]
+    assert [score.name for score in ladder["fewer"]] == ["champion"]
+
+
+def score(name, value, rows):
+    return Score(name=name, value=value, low=value - 1, high=value + 1, metrics={"mae": value}, rows=rows)
+
+
 def test_where_higher_is_better_the_highest_stands_first(tmp_path):
     ladder = exhibits.ladder(evaluated(tmp_path, higher_is_better=True))
     assert ladder["rungs"][0][0].name == "median"

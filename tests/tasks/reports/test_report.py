@@ -23,6 +23,7 @@ from tasks.records import (
     SliceScore,
     SplitRecord,
     Step,
+    Suggestion,
     ValidateRecord,
     Verdict,
 )
@@ -152,6 +153,7 @@ def records(folder, kind="classification", n=40):
             reasons={"target is missing": 2},
             expectations=7,
             columns=("label", "secret"),
+            types={"label": "category", "secret": "number"},
             findings=(
                 Finding(
                     rule="nulls", severity="warn", message="many nulls", column="secret", count=5, rows=(1, 2)
@@ -337,6 +339,36 @@ def test_a_rejected_run_says_why(tmp_path):
     fields = {"outcome": "rejected", "reasons": ("mae too high", "slice 3 too low"), "model": None}
     page = Page(written(tmp_path, edit=lambda known: changed(known, "registered", **fields)))
     assert "Rejected mae too high slice 3 too low" in page.text
+    assert "Next steps" not in page.text
+
+
+def test_a_rejected_run_says_what_to_do_next(tmp_path):
+    advice = (
+        Suggestion(command="modelyard train demo --set 'network={kind: neuron}'", why="ridge is the best"),
+        Suggestion(command=None, why="give more rows"),
+    )
+    fields = {"outcome": "rejected", "reasons": ("mae too high",), "model": None, "next": advice}
+    page = Page(written(tmp_path, edit=lambda known: changed(known, "registered", **fields)))
+    assert "modelyard train demo --set 'network={kind: neuron}' : ridge is the best" in page.text
+    assert "give more rows" in page.text
+
+
+@pytest.mark.parametrize("rows", [20, 12])
+def test_the_same_rows_are_claimed_only_where_they_are(tmp_path, rows):
+    champion = Score(name="champion", value=0.99, low=0.9, high=1.0, metrics={}, rows=rows)
+
+    def edit(known):
+        scores = tuple(dataclasses.replace(s, rows=20) for s in known["evaluated"].scores)
+        return changed(known, "evaluated", rows=20, scores=(*scores, champion), method="exact")
+
+    page = Page(written(tmp_path, edit=edit))
+    assert ("Every rung answered the same 20 test rows" in page.text) == (rows == 20)
+    assert ("All rungs but champion answered the same 20 test rows" in page.text) == (rows == 12)
+    assert ("champion was judged, and the candidate compared with it, on 12 of them" in page.text) == (
+        rows == 12
+    )
+    assert ("champion (12 rows)" in page.text) == (rows == 12)
+    assert "Intervals: exact." in page.text
 
 
 def test_a_long_reason_follows_the_headline(tmp_path):

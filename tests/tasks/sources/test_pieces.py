@@ -13,30 +13,34 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import sources
+from tasks import features, sources
 from tasks.config import Columns, TableSource
 from tasks.errors import ConfigError, DataFormatError, DataRejected, ResourceLimit, UnsafeInput
-from tasks.learning.raw import as_type
+from tasks.features.schema import series
 from tasks.sources import cutting, pieces
 
-KINDS = ("number", "integer", "date", "boolean", "text")
+KINDS = ("number", "integer", "date", "boolean", "text", "category")
 COLUMNS = [{"name": kind, "type": kind} for kind in KINDS]
 
 
 def read(path: Path, rows: int = 1000, columns: list[dict[str, str]] | None = None) -> pd.DataFrame:
-    frames = list(pieces.read(path, path.name, columns or COLUMNS, rows))
+    names = [column["name"] for column in columns or COLUMNS]
+    frames = list(pieces.read(path, path.name, names, rows))
     assert all(len(frame) == rows for frame in frames[:-1])
     return pd.concat([typed(frame, columns or COLUMNS) for frame in frames], ignore_index=True)
 
 
-def typed(frame: pd.DataFrame, columns: list[dict[str, str]]) -> pd.DataFrame:
-    """What a model makes of raw rows, with a mark for each cell that it can't read."""
-    found = {}
+def typed(cells: pa.Table | pd.DataFrame, columns: list[dict[str, str]]) -> pd.DataFrame:
+    """What a model makes of raw cells, with a mark for each that it can't read."""
+    found: dict[str, pd.Series] = {}
     for column in columns:
-        values, bad = as_type(frame[column["name"]].reset_index(drop=True), column["type"])
-        found[column["name"]] = values.astype("datetime64[us]") if column["type"] == "date" else values
-        found[f"{column['name']} bad"] = bad
+        read = features.read(cells[column["name"]], features.TYPES[column["type"]])
+        found[column["name"]] = series(read.values).astype(NULLABLE.get(column["type"], object))
+        found[f"{column['name']} bad"] = pd.Series(read.unreadable)
     return pd.DataFrame(found)
+
+
+NULLABLE = {"number": "float64", "integer": "Int64", "boolean": "boolean", "date": "datetime64[us]"}
 
 
 @pytest.fixture
@@ -50,6 +54,7 @@ def rows() -> pd.DataFrame:
             "date": pd.Timestamp("2019-01-01") + pd.to_timedelta(rng.integers(0, 10**9, count), unit="s"),
             "boolean": rng.random(count) < 0.5,
             "text": rng.choice(["007", "x", "NA", "é, ü", '"q"'], count),
+            "category": rng.choice(["007", "10", "10.5", "True"], count),
         }
     )
     frame["number"] = frame["number"].mask(rng.random(count) < 0.1)
@@ -68,7 +73,7 @@ def test_any_piece_size_reads_as_the_whole_file_does(
     else:
         rows.to_csv(path, index=False, sep="\t" if ending == "tsv" else ",")
     source = TableSource(kind="table", path=str(path))
-    whole = sources.read(source, tmp_path, None, Columns(categorical=("text",))).dataset.rows
+    whole = sources.read(source, tmp_path, None, Columns(types={kind: kind for kind in KINDS})).dataset.rows
     expected = typed(whole, COLUMNS)
     pd.testing.assert_frame_equal(read(path, size), expected, check_exact=True)
 
@@ -108,9 +113,9 @@ def test_whole_numbers_in_a_text_column_stay_whole_beside_a_gap(tmp_path: Path) 
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"code": pa.array([12, None, 7]), "flag": [True, None, False]}), path)
     columns = [{"name": "code", "type": "text"}, {"name": "flag", "type": "boolean"}]
-    found = pd.concat(pieces.read(path, "rows.parquet", columns, 2))
+    found = read(path, 3, columns)
     assert found["code"].tolist()[::2] == ["12", "7"]
-    assert typed(found, columns)["flag"].tolist()[::2] == [True, False]
+    assert found["flag"].tolist()[::2] == [True, False]
 
 
 def test_types_of_parquet_that_a_model_reads_alike(tmp_path: Path) -> None:
@@ -123,6 +128,7 @@ def test_types_of_parquet_that_a_model_reads_alike(tmp_path: Path) -> None:
             "date": moments.cast(pa.timestamp("ns", "Europe/Berlin")),
             "boolean": pa.array(["true", None]).dictionary_encode(),
             "text": pa.array(["a", None], pa.large_string()).dictionary_encode(),
+            "category": pa.array([1.0, None], pa.float64()),
             "other": pa.array([1, 2]),
         }
     )
@@ -132,6 +138,7 @@ def test_types_of_parquet_that_a_model_reads_alike(tmp_path: Path) -> None:
     assert found["date"][0] == pd.Timestamp("2020-01-01 10:00")
     assert found["boolean"][0]
     assert found["text"][0] == "a"
+    assert found["category"][0] == "1"
     assert not found.filter(like="bad").any().any()
 
 
@@ -149,10 +156,10 @@ def test_json_lines_are_read_as_texts(tmp_path: Path, size: int) -> None:
     lines = ['{"id": 1, "text": "Good."}', '{"text": "007", "id": 2}', '{"id": 3}']
     path.write_bytes(gzip.compress("\n".join(lines).encode()))
     assert pieces.members(tmp_path) == [path]
-    found = pd.concat(pieces.read(path, path.name, [{"name": "text", "type": "text"}], size))
-    assert found["text"].fillna("none").tolist() == ["Good.", "007", "none"]
+    found = pa.concat_tables(pieces.read(path, path.name, ["text"], size))
+    assert found["text"].to_pylist() == ["Good.", "007", None]
     with pytest.raises(DataRejected, match="column 'body' is missing"):
-        list(pieces.read(path, path.name, [{"name": "body", "type": "text"}], size))
+        list(pieces.read(path, path.name, ["body"], size))
 
 
 def test_folders_that_are_refused(tmp_path: Path) -> None:
@@ -220,7 +227,7 @@ def test_no_more_than_a_piece_is_held(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(
         cutting.delimited, "parse", lambda data, *rest: lengths.append(len(data)) or parse(data, *rest)
     )
-    frames = pieces.read(path, "rows.csv", [{"name": "number", "type": "number"}], 4096)
+    frames = pieces.read(path, "rows.csv", ["number"], 4096)
     assert len(next(frames)) == 4096
     assert sum(lengths) < 12_000  # nothing is read ahead
     assert sum(map(len, frames)) == 100_000 - 4096

@@ -20,6 +20,7 @@ from tasks.errors import (
     ResourceLimit,
     UnsafeInput,
 )
+from tasks.features.schema import ROW
 from tasks.sources import files
 
 CSV = b"code,size,price\n007,1,10.5\n,2,11\n"
@@ -53,7 +54,7 @@ def test_every_kind_of_file_gives_the_same_rows(tmp_path: Path, name: str) -> No
     assert rows["code"][0] == "007"
     assert rows["code"].isna().tolist() == [False, True]
     assert rows["price"].tolist() == [10.5, 11.0]
-    assert rows.index.name == "row"
+    assert rows.index.name == ROW
 
 
 def test_gz_is_a_name_not_a_promise(tmp_path: Path) -> None:
@@ -225,4 +226,4 @@ def test_frames_go_through_pandas_and_back(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "t.parquet")
     for name in ("t.csv", "t.parquet"):
         rows = read(tmp_path, name, target="a").dataset.rows
-        pd.testing.assert_frame_equal(rows, frame.rename_axis("row"), check_index_type=False)
+        pd.testing.assert_frame_equal(rows, frame.rename_axis(ROW), check_index_type=False)

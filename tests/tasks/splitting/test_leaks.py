@@ -65,7 +65,7 @@ def test_a_value_that_must_stay_in_one_part_is_told_by_its_rows():
     rows = pd.DataFrame({"who": ["ann", "bob", "ann", None, None, "bob"], "x": range(6)})
     where = parts("train", "train", "test", "train", "test", "train")
     found = leaks.groups(rows, where, "who")
-    assert found.told.startswith("1 values of 'who', which split.apart keeps in one part each")
+    assert found.told.startswith("1 values of 'who', which split.disjoint_by keeps in one part each")
     assert [(pair.row, pair.part, pair.other, pair.other_part) for pair in found.pairs] == [
         (1, "train", 3, "test")
     ]

@@ -11,8 +11,10 @@ from PIL import Image
 from tasks.config import Split
 from tasks.dataset import Dataset
 from tasks.errors import DataRejected
-from tasks.splitting import close_rows, lookalikes, shingles
 from tasks.splitting.audit import audit
+from tasks.splitting.near_duplicates import images as lookalikes
+from tasks.splitting.near_duplicates import rows as close_rows
+from tasks.splitting.near_duplicates import texts as shingles
 
 COUNT = 400
 PLANTED = 8
@@ -49,7 +51,7 @@ def expect_blocked(data, tmp_path, **options):
     assert stored["pairs"][0]["kind"] == "near"
     assert len(stored["pairs"]) == PLANTED
     assert found.warnings == ()
-    for rules in (Split(near=0.2), Split(leaks="warn")):
+    for rules in (Split(max_near_duplicates=0.2), Split(leaks="warn")):
         passed = judged(data, rules, **options)
         passed.judge(tmp_path)
         assert len(passed.warnings) == 1
@@ -157,7 +159,7 @@ def test_pictures_are_named_by_their_files(tmp_path):
     pairs = json.loads((tmp_path / "leaks.json").read_text())["pairs"]
     assert pairs[0]["files"] == ["zoo/0.png", f"zoo/{copy[0]}.png"]
     plain = Dataset(houses().assign(path="secret"))
-    assert "secret" not in str(judged(plain, Split(apart="town"), kind="regression").leaks)
+    assert "secret" not in str(judged(plain, Split(disjoint_by="town"), kind="regression").leaks)
 
 
 def test_large_pictures_are_looked_at_piece_by_piece(monkeypatch):

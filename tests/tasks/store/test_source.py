@@ -173,7 +173,7 @@ def test_each_step_reaches_its_own_room_and_no_other_step():
     assert "tasks/checks/templates/validation.html" in found["validate"]
     assert "tasks.sources.images.decoder" in found["validate"]
     assert "tasks.cleaning.operations" in found["clean"]
-    assert "tasks.splitting.strategies" in found["split"]
+    assert "tasks.splitting.assign" in found["split"]
     assert {"tasks.networks.cnn", "tasks.learning.training"} <= set(found["fit"])
     assert "tasks.registry.versions" not in found["fit"]
     assert not any(module.startswith(("tasks.networks", "tasks.checks")) for module in found["clean"])

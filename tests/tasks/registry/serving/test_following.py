@@ -24,7 +24,7 @@ class Registry:
         self.champion = Champion(self.served(1), self.ask, self.load, self.said.append)
 
     def served(self, number: int) -> Served:
-        return Served(ModelVersion(name="houses", version=number), model=None)
+        return Served(ModelVersion(name="houses", version=number), raw=None, meta=None)
 
     def ask(self) -> int | None:
         if isinstance(self.alias, Exception):

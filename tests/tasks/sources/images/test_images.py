@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from tasks import sources
-from tasks.checks import suite
+from tasks.checks import suite, validation
 from tasks.config import Columns, IdxSource, ImagesSource, Validate
 from tasks.dataset import place
 from tasks.errors import ConfigError, DataRejected, ModelyardError, ResourceLimit, UnsafeInput
 from tasks.sources import images
 from tasks.sources.images import finding
-from tasks.validate import inspect  # the reader's bad rows have to arrive there
+from tasks.tables.opening import InMemory
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 6, 5), np.uint8)
 
@@ -131,12 +131,14 @@ def test_bad_pictures_are_quarantined_by_name(tmp_path: Path) -> None:
     )
     rules = Validate(suite=path.name, quarantine=0.2)
     args: Any = ("label", "classification", Columns(), tmp_path / "docs")
-    found = inspect(read(root), suite.load(path), rules, *args)
-    assert (found.errors, found.bad) == ((), {4: ("can't be decoded: 0 bytes",)})
+    found, kept = validation.inspect(InMemory(read(root)), suite.load(path), rules, *args)
+    assert (found.errors, dict(found.listed())) == ((), {4: ("can't be decoded: 0 bytes",)})
+    assert len(kept) == 5
     found.write(tmp_path)
     listed = (tmp_path / "quarantine.csv").read_text().splitlines()
     assert listed == ["file,row,reason", "pets/dog/1.png,,can't be decoded: 0 bytes"]
-    strict = inspect(read(root), suite.load(path), Validate(suite=path.name, quarantine=0.1), *args)
+    few = Validate(suite=path.name, quarantine=0.1)
+    strict, _ = validation.inspect(InMemory(read(root)), suite.load(path), few, *args)
     with pytest.raises(DataRejected, match=r"1 of 6 rows are bad .* \[pets/dog/1.png\]"):
         strict.refuse(tmp_path)
 

@@ -1,0 +1,1 @@
+"""Rows that are nearly the same, across the parts of a split."""
